@@ -1,0 +1,214 @@
+//! The server put together: database, catalogue, till, jobs, routes; and taken apart again in order.
+
+use crate::allowance::Allowances;
+use crate::clock::BusinessClock;
+use crate::commands::{Fault, checkpoint_key, connect, platform, quote_key, token_key};
+use crate::config::{Config, PaymentMethod};
+use crate::extract::{BodyLimit, path_config, unrouted};
+use crate::jobs::{Chainer, follow};
+use crate::openapi;
+use crate::request_id::observe;
+use crate::routes;
+use crate::secret::Secret;
+use crate::state::State;
+use crate::token::Tokens;
+use crate::welcome;
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use anyhow::Context;
+use billing::{PaymentMethods, TaxRates};
+use kernel::{Clock, IdSource, SystemClock, Timestamp};
+use marketplace::catalogue::Catalogue;
+use marketplace::till::{Limits, Till};
+use marketplace::{Policy, Shelf, catalogue, seed};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Db, settings};
+use tokio::sync::{Notify, watch};
+use utoipa_actix_web::AppExt;
+
+/// Serves until told to stop; what was accepted is answered.
+///
+/// # Errors
+/// What keeps it from starting, in words for an operator.
+pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault> {
+    let secret = Secret::load_or_make(&config.server.secret_file)?;
+    let db = connect(&config).await?;
+    migrations_up(&db).await?;
+    let business = Arc::new(BusinessClock::new());
+    business.set_test(start_test_clock(&db, clock).await?);
+    let new = load_demonstration(&config, &db, business.now()).await?;
+
+    let shelf = Arc::new(Shelf::new(Catalogue::load(&db).await?));
+    let policy = Arc::new(policy(&config, &secret)?);
+    let allowances = Arc::new(Allowances::new());
+    let committed = Arc::new(Notify::new());
+    let limits = Limits {
+        batch: config.till.batch,
+        queue: config.till.queue,
+        wait: Duration::from_millis(config.till.wait_ms),
+    };
+    let after_commit = {
+        let (allowances, committed) = (Arc::clone(&allowances), Arc::clone(&committed));
+        Arc::new(move |organizations: &[kernel::OrganizationId]| {
+            allowances.forget(organizations);
+            committed.notify_one();
+        })
+    };
+    let lanes = lanes(&config, &db);
+    let (till, lanes) = Till::open(
+        db.clone(),
+        Arc::clone(&shelf),
+        Arc::clone(&policy),
+        Arc::clone(&business) as Arc<dyn Clock>,
+        (limits, lanes),
+        after_commit,
+    );
+    let tokens = Tokens::new(&token_key(&secret), &config.auth.issuer, &config.auth.audience);
+    let state = Data::new(State::new(
+        config, db, shelf, policy, business, till.clone(), tokens, allowances, committed,
+    ));
+    let (stop, stopped) = watch::channel(false);
+    let listener = TcpListener::bind((state.config.server.address, state.config.server.port))
+        .with_context(|| format!("cannot listen on port {}", state.config.server.port))?;
+    let bound = listener.local_addr()?;
+    let server = server(state.clone(), listener)?;
+    welcome::print(&state, bound, new).await?;
+    let serving = async {
+        let served = server.await;
+        till.close();
+        lanes.finish().await;
+        stop.send(true).ok();
+        served
+    };
+    let chainer = Chainer::new(state.clone(), &checkpoint_key(&secret));
+    let (served, (), ()) = tokio::join!(serving, chainer.run(stopped.clone()), follow(state.clone(), stopped));
+    tracing::info!("stopped");
+    Ok(served?)
+}
+
+fn server(state: Data<State>, listener: TcpListener) -> Result<actix_web::dev::Server, Fault> {
+    let settings = state.config.server.clone();
+    let limits = routes::Limits::new(&state.config.limits);
+    let server = HttpServer::new(move || {
+        let (app, document) = App::new()
+            .into_utoipa_app()
+            .openapi(openapi::base())
+            .app_data(state.clone())
+            .app_data(path_config())
+            .app_data(BodyLimit(settings.body_limit))
+            .app_data(limits.clone())
+            .configure(routes::all)
+            .split_for_parts();
+        let document = openapi::finish(document);
+        app.app_data(crate::extract::Routes::of(&document))
+            .app_data(Data::new(openapi::Document::new(&document)))
+            .default_service(actix_web::web::to(unrouted))
+            .wrap(from_fn(observe))
+    })
+    .workers(settings.workers)
+    .shutdown_timeout(settings.shutdown_seconds)
+    .client_request_timeout(Duration::from_secs(30))
+    .max_connections(10_000)
+    .listen(listener)?
+    .run();
+    Ok(server)
+}
+
+fn lanes(config: &Config, db: &Db) -> usize {
+    match db.backend() {
+        // One writer: a second lane would only wait for the first.
+        sea_orm::DatabaseBackend::Sqlite => 1,
+        _ => config.till.effective_lanes(),
+    }
+}
+
+/// What the configuration says that decisions depend on.
+fn policy(config: &Config, secret: &Secret) -> Result<Policy, Fault> {
+    let mut taxes = TaxRates::default();
+    for rate in &config.tax.rates {
+        let percent = rate.percent.to_string().parse()?;
+        taxes.add(rate.country, &percent, rate.from);
+    }
+    Ok(Policy {
+        platform_publisher: config.platform.publisher.as_str().to_owned(),
+        platform_currency: config.platform.currency,
+        taxes,
+        methods: PaymentMethods {
+            invoice: config.payments.methods.contains(&PaymentMethod::Invoice),
+            simulated: config.payments.methods.contains(&PaymentMethod::Simulated),
+        },
+        quote_key: quote_key(secret),
+    })
+}
+
+/// Brings the schema up to date, one process at a time.
+///
+/// # Errors
+/// What the database refuses.
+pub async fn migrations_up(db: &Db) -> Result<(), Fault> {
+    use migrations::{Migrator, MigratorTrait};
+    let guard = db.schema_guard().await?;
+    let done = Migrator::up(db.schema_connection(), None).await;
+    if let Some(guard) = guard {
+        guard.commit().await?;
+    }
+    done.context("the schema cannot be brought up to date")?;
+    Ok(())
+}
+
+/// The test clock: the later of what is stored and what the command line says; it stays set for good.
+async fn start_test_clock(db: &Db, asked: Option<Timestamp>) -> Result<Option<Timestamp>, Fault> {
+    let Some(asked) = asked else {
+        let stored = settings::number(db, settings::CLOCK).await?;
+        return Ok(stored.map(kernel::from_micros));
+    };
+    let instant = db
+        .write("clock", async |tx| {
+            let stored = settings::number(tx, settings::CLOCK).await?;
+            let instant = stored.unwrap_or(i64::MIN).max(kernel::micros(asked));
+            settings::set_number(tx, settings::CLOCK, instant).await?;
+            Ok::<_, store::StoreError>(instant)
+        })
+        .await?;
+    Ok(Some(kernel::from_micros(instant)))
+}
+
+/// Loads catalogue and demonstration company into a database that has neither people, organizations nor offers.
+async fn load_demonstration(config: &Config, db: &Db, now: Timestamp) -> Result<bool, Fault> {
+    let (catalog, company) = config.demo.files();
+    let empty = !store::people::any(db).await?
+        && !store::organizations::any(db).await?
+        && store::catalogue::offers(db).await?.is_empty();
+    if !empty || (catalog.is_none() && company.is_none()) {
+        return Ok(false);
+    }
+    let mut ids = IdSource::from_os();
+    if let Some(path) = catalog {
+        let text = read(path, "config/catalog.toml", include_str!("../../../config/catalog.toml"))?;
+        catalogue::apply(db, &text, &platform(config), now, &mut ids).await?;
+    }
+    if let Some(path) = company {
+        let text = read(path, "config/demo.toml", include_str!("../../../config/demo.toml"))?;
+        seed::apply(db, &text, now, &mut ids).await?;
+    }
+    Ok(true)
+}
+
+/// A file's text; the shipped one where the shipped path is named and not there.
+fn read(path: &std::path::Path, shipped: &str, text: &str) -> Result<String, Fault> {
+    match std::fs::read_to_string(path) {
+        Ok(read) => Ok(read),
+        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound && path == std::path::Path::new(shipped) => {
+            Ok(text.to_owned())
+        }
+        Err(fault) => Err(fault).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Real time, for tokens and leases.
+pub fn real_now() -> Timestamp {
+    SystemClock.now()
+}

@@ -1,0 +1,212 @@
+//! What each command of `purser` does.
+
+use crate::app;
+use crate::cli::{Catalog, Cli, Command, Key};
+use crate::config::Config;
+use crate::secret::Secret;
+use crate::telemetry;
+use crate::token::{ServiceKey, Tokens};
+use anyhow::{Context, anyhow, bail};
+use kernel::{Clock, Email, IdSource, ServiceKeyId, SystemClock, Timestamp};
+use marketplace::catalogue::{self, Catalogue, Platform};
+use marketplace::{explain, seed, verify};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+use store::{Actor, Db, DbOptions, NewEvent, StoreError, settings};
+
+/// What keeps a command from its end, in words for an operator.
+pub type Fault = anyhow::Error;
+
+/// Runs a command to its exit code.
+///
+/// # Errors
+/// What kept it from its end.
+pub async fn run(cli: Cli) -> Result<ExitCode, Fault> {
+    let config = Config::load(cli.config.as_deref())?;
+    match cli.into_command() {
+        Command::Serve { clock } => {
+            telemetry::init(&config)?;
+            app::serve(config, clock).await.map(|()| ExitCode::SUCCESS)
+        }
+        Command::Migrate => {
+            app::migrations_up(&connect(&config).await?).await?;
+            println!("the schema is up to date");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check => check(&config).await,
+        Command::Catalog(what) => catalog(&config, what).await,
+        Command::Seed { file } => {
+            let db = ready(&config).await?;
+            let summary = seed::apply(&db, &read(&file)?, now(&db).await?, &mut IdSource::from_os()).await?;
+            println!("{summary}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Token { user } => token(&config, &user).await,
+        Command::Key(Key::Create { name }) => key(&config, &name).await,
+        Command::Explain { id } => explain_fact(&config, &id).await,
+        Command::Verify => prove(&config).await,
+    }
+}
+
+/// Connects to the configured database.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn connect(config: &Config) -> Result<Db, StoreError> {
+    let options = DbOptions {
+        url: config.database.url.expose().to_owned(),
+        pool: config.database.pool,
+        lanes: u32::try_from(config.till.effective_lanes()).unwrap_or(1),
+        patience: Duration::from_millis(config.till.wait_ms.min(5_000)),
+    };
+    Db::connect(&options).await
+}
+
+/// The database, its schema up to date.
+async fn ready(config: &Config) -> Result<Db, Fault> {
+    let db = connect(config).await?;
+    app::migrations_up(&db).await?;
+    Ok(db)
+}
+
+/// Business time: the stored test clock, else the system's.
+async fn now(db: &Db) -> Result<Timestamp, StoreError> {
+    let stored = settings::number(db, settings::CLOCK).await?;
+    Ok(stored.map_or_else(|| SystemClock.now(), kernel::from_micros))
+}
+
+fn read(path: &Path) -> Result<String, Fault> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// What the catalogue needs to know of the platform.
+pub fn platform(config: &Config) -> Platform {
+    Platform { publisher: config.platform.publisher.clone(), currency: config.platform.currency }
+}
+
+/// Key of tokens.
+pub fn token_key(secret: &Secret) -> [u8; 32] {
+    secret.derive("tokens")
+}
+
+/// Key of the seal on quotes.
+pub fn quote_key(secret: &Secret) -> [u8; 32] {
+    secret.derive("quotes")
+}
+
+/// Key that signs audit checkpoints.
+pub fn checkpoint_key(secret: &Secret) -> [u8; 32] {
+    secret.derive("audit checkpoints")
+}
+
+fn secret(config: &Config) -> Result<Secret, Fault> {
+    Ok(Secret::load_or_make(&config.server.secret_file)?)
+}
+
+async fn check(config: &Config) -> Result<ExitCode, Fault> {
+    use migrations::{Migrator, MigratorTrait};
+    print!("{}", config.shown());
+    for note in config.validate()? {
+        println!("# note: {note}");
+    }
+    let db = connect(config).await.context("the database cannot be reached")?;
+    let pending = Migrator::get_pending_migrations(db.schema_connection()).await?;
+    if pending.is_empty() {
+        println!("# the schema is up to date");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("# the schema lacks {} steps; run `purser migrate`", pending.len());
+    Ok(ExitCode::FAILURE)
+}
+
+async fn catalog(config: &Config, what: Catalog) -> Result<ExitCode, Fault> {
+    let platform = platform(config);
+    match what {
+        Catalog::Lint { file } => {
+            let report = catalogue::lint(&read(&file)?, &platform);
+            print!("{report}");
+            Ok(if report.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Catalog::Diff { file } => {
+            let db = ready(config).await?;
+            let parsed = catalogue::file::parse(&read(&file)?).map_err(faults)?;
+            let current = Catalogue::load(&db).await?;
+            for change in catalogue::diff(&current, &parsed, now(&db).await?.date_naive()).map_err(faults)? {
+                println!("{change}");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Catalog::Apply { file } => {
+            let db = ready(config).await?;
+            let text = read(&file)?;
+            let now = now(&db).await?;
+            let changes = catalogue::apply(&db, &text, &platform, now, &mut IdSource::from_os()).await?;
+            for change in &changes {
+                println!("{change}");
+            }
+            if changes.is_empty() {
+                println!("nothing to change");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn faults(faults: Vec<catalogue::Fault>) -> Fault {
+    anyhow!(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+async fn token(config: &Config, user: &str) -> Result<ExitCode, Fault> {
+    let email: Email = user.parse().map_err(|e| anyhow!("{user}: {e}"))?;
+    let db = ready(config).await?;
+    let Some(person) = store::people::by_email(&db, &email).await? else {
+        bail!("nobody here has the address {email}");
+    };
+    let tokens = Tokens::new(&token_key(&secret(config)?), &config.auth.issuer, &config.auth.audience);
+    println!("{}", tokens.mint(person.id, app::real_now(), config.auth.token_hours)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn key(config: &Config, name: &str) -> Result<ExitCode, Fault> {
+    let name: kernel::Name = name.parse().map_err(|e| anyhow!("--name: {e}"))?;
+    let db = ready(config).await?;
+    let mut ids = IdSource::from_os();
+    let at = now(&db).await?;
+    let made = ServiceKey::make(ids.bytes());
+    db.write("key", async |tx| {
+        let id: ServiceKeyId = ids.next(at);
+        store::people::insert_key(tx, id, name.as_str(), &made.hash, at).await?;
+        let public = serde_json::json!({ "key": id, "name": name }).to_string();
+        let event =
+            NewEvent { kind: "service_key.created", organization: None, actor: Actor::System, at, public, private: None };
+        store::audit::append(tx, vec![event], &mut ids, at).await
+    })
+    .await?;
+    println!("{}", made.text);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn explain_fact(config: &Config, id: &str) -> Result<ExitCode, Fault> {
+    let charge = id.parse().map_err(|e| anyhow!("{id} names no charge: {e}"))?;
+    let db = ready(config).await?;
+    let Some(text) = explain::explain(&db, charge).await? else { bail!("there is no charge {id}") };
+    print!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn prove(config: &Config) -> Result<ExitCode, Fault> {
+    let db = ready(config).await?;
+    let key = checkpoint_key(&secret(config)?);
+    match verify::verify(&db, &key, config.platform.publisher.as_str()).await {
+        Ok(summary) => {
+            println!("{summary}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(verify::VerifyError::Difference(difference)) => {
+            println!("{difference}");
+            Ok(ExitCode::FAILURE)
+        }
+        Err(verify::VerifyError::Store(error)) => Err(error.into()),
+    }
+}

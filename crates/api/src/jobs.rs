@@ -1,0 +1,136 @@
+//! What runs beside requests: events get their place in the chain, and this process learns of others' changes.
+
+use crate::state::State;
+use actix_web::web::Data;
+use kernel::{Clock, SystemClock};
+use ed25519_dalek::{Signer, SigningKey};
+use std::time::Duration;
+use store::{StoreError, audit, leases, settings};
+use uuid::Uuid;
+
+/// Name of the lease under which blocks are chained.
+const LEASE: &str = "audit-chain";
+/// How long the lease is held without renewal.
+const LEASE_SECONDS: i64 = 10;
+/// Pause between two turns of the chain under load: what was committed meanwhile is chained together.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait for a commit before looking anyway, for those of other processes.
+const IDLE: Duration = Duration::from_secs(1);
+/// A checkpoint is signed every so many blocks.
+const CHECKPOINT_BLOCKS: i64 = 1_000;
+/// How often this process looks for others' changes.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Chains blocks and signs checkpoints.
+pub struct Chainer {
+    state: Data<State>,
+    key: SigningKey,
+    holder: Uuid,
+    last_checkpoint: i64,
+}
+
+impl Chainer {
+    /// A chainer that signs with this key.
+    pub fn new(state: Data<State>, key: &[u8; 32]) -> Self {
+        let holder = state.id::<kernel::BlockId>().uuid();
+        Self { state, key: SigningKey::from_bytes(key), holder, last_checkpoint: 0 }
+    }
+
+    /// Runs until told to stop, by the end of `stop`.
+    pub async fn run(mut self, mut stop: tokio::sync::watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                _ = stop.changed() => break,
+                _ = tokio::time::timeout(IDLE, self.state.committed.notified()) => {}
+            }
+            if let Err(error) = self.turn(false).await {
+                tracing::debug!(%error, "the audit chain waits");
+            }
+            tokio::select! {
+                _ = stop.changed() => break,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+        if let Err(error) = self.turn(true).await {
+            tracing::warn!(%error, "the audit chain was left open; the next start goes on");
+        }
+    }
+
+    /// Chains what was committed since; at the end gives the lease back and signs a checkpoint.
+    async fn turn(&mut self, end: bool) -> Result<(), StoreError> {
+        let now = SystemClock.now();
+        let until = now + chrono::TimeDelta::seconds(LEASE_SECONDS);
+        let (key, holder, mut last) = (&self.key, self.holder, self.last_checkpoint);
+        loop {
+            let (new, checkpoint) = self
+                .state
+                .db
+                .write("audit-chain", async |tx| {
+                    if leases::take(tx, LEASE, holder, now, until).await?.is_none() {
+                        return Ok::<_, StoreError>((0, last));
+                    }
+                    let (head, new) = audit::chain(tx).await?;
+                    let due = head.number - last >= CHECKPOINT_BLOCKS || (end && head.number > last);
+                    let mut checkpoint = last;
+                    if due {
+                        let signature = key.sign(&audit::checkpoint_message(head.number, &head.chain));
+                        audit::put_checkpoint(tx, &head, now, &signature.to_bytes()).await?;
+                        // Kept outside of the database too, so that a cut-off chain shows.
+                        tracing::info!(number = head.number, chain = %hex::encode(&head.chain), "audit checkpoint");
+                        checkpoint = head.number;
+                    }
+                    if end {
+                        leases::give_back(tx, LEASE, holder).await?;
+                    }
+                    Ok((new, checkpoint))
+                })
+                .await?;
+            last = checkpoint;
+            if new == 0 {
+                break;
+            }
+            metrics::counter!("audit_blocks_chained_total").increment(u64::try_from(new).unwrap_or(0));
+        }
+        self.last_checkpoint = last;
+        Ok(())
+    }
+}
+
+/// Learns what other processes changed: organizations, the catalogue, the test clock.
+pub async fn follow(state: Data<State>, mut stop: tokio::sync::watch::Receiver<bool>) {
+    let mut seen = None;
+    loop {
+        if let Err(error) = look(&state, &mut seen).await {
+            tracing::debug!(%error, "cannot look for others' changes");
+        }
+        tokio::select! {
+            _ = stop.changed() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+async fn look(state: &State, seen: &mut Option<i64>) -> Result<(), StoreError> {
+    let began = SystemClock.now();
+    let mut last = match *seen {
+        Some(last) => last,
+        None => audit::last_number(&state.db).await?,
+    };
+    loop {
+        let (number, touched) = audit::touched_since(&state.db, last, 500).await?;
+        state.allowances.forget(&touched);
+        if number == last {
+            break;
+        }
+        last = number;
+    }
+    *seen = Some(last);
+    let revision = settings::number(&state.db, settings::CATALOGUE).await?.unwrap_or(0);
+    state.shelf.at(&state.db, revision).await?;
+    if state.clock.is_test() {
+        let instant = settings::number(&state.db, settings::CLOCK).await?;
+        state.clock.set_test(instant.map(kernel::from_micros));
+    }
+    state.allowances.fresh_at(began);
+    Ok(())
+}

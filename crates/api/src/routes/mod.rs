@@ -1,0 +1,36 @@
+//! The routes: each handler takes a request apart, makes one call and answers. No SQL, no arithmetic.
+
+pub mod directory;
+pub mod entitlements;
+pub mod events;
+pub mod offers;
+pub mod operations;
+pub mod organizations;
+pub mod paging;
+pub mod payers;
+pub mod purchases;
+pub mod quotes;
+pub mod refusals;
+pub mod schema;
+pub mod subscriptions;
+
+mod keys;
+mod limits;
+
+pub use limits::Limits;
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// Every route.
+pub fn all(config: &mut ServiceConfig<'_>) {
+    operations::routes(config);
+    offers::routes(config);
+    directory::routes(config);
+    organizations::routes(config);
+    payers::routes(config);
+    subscriptions::routes(config);
+    quotes::routes(config);
+    purchases::routes(config);
+    entitlements::routes(config);
+    events::routes(config);
+}

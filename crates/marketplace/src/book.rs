@@ -1,0 +1,203 @@
+//! What decisions may look at, in memory: the facts of a batch, brought up to date by each decision in turn.
+
+use crate::catalogue::{Catalogue, Offer};
+use crate::policy::Policy;
+use billing::{Payer, TaxRate};
+use kernel::{Exact, Money, Month, OfferId, OrganizationId, SubscriptionId, SubscriptionRole, Timestamp, UserId};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use store::StoreError;
+use store::till::{Ask, Earlier, EntitlementRow, Facts, Holdings, OrganizationRow};
+
+/// An organization as a decision sees it.
+#[derive(Clone, Debug)]
+pub struct OrganizationBook {
+    /// The organization.
+    pub row: OrganizationRow,
+    /// The live billing link.
+    pub link: Option<SubscriptionId>,
+    /// The link was made in this batch, so facts about its payer were not loaded for the other commands.
+    pub linked_in_batch: bool,
+    /// What it has.
+    pub entitlements: BTreeMap<OfferId, EntitlementRow>,
+    /// When something last happened to it: no later fact may stand before it.
+    pub last_fact: Timestamp,
+}
+
+/// A payer as a decision sees it.
+#[derive(Clone, Debug)]
+pub struct PayerBook {
+    /// The payer.
+    pub payer: Payer,
+    /// How many organizations will be billed for how many units of what.
+    pub renewals: BTreeMap<(OfferId, i64), i64>,
+    /// What was charged and is on no invoice yet, by month of service and tax rate.
+    pub unbilled: BTreeMap<(Month, TaxRate), i64>,
+}
+
+impl PayerBook {
+    /// A payer that nothing was charged to yet.
+    #[must_use]
+    pub fn new(payer: Payer) -> Self {
+        Self { payer, renewals: BTreeMap::new(), unbilled: BTreeMap::new() }
+    }
+
+    /// One organization's units for next month change.
+    pub fn move_renewal(&mut self, offer: OfferId, from: i64, to: i64) {
+        if from == to {
+            return;
+        }
+        if from > 0 {
+            let count = self.renewals.entry((offer, from)).or_insert(0);
+            *count = count.saturating_sub(1);
+        }
+        if to > 0 {
+            let count = self.renewals.entry((offer, to)).or_insert(0);
+            *count = count.saturating_add(1);
+        }
+    }
+}
+
+/// What ties a caller to an organization and to its payer.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// The caller is known here.
+    pub known: bool,
+    /// The caller runs the installation.
+    pub operator: bool,
+    /// Role in the organization.
+    pub role: Option<kernel::OrganizationRole>,
+    /// Role on the linked, else the chosen subscription.
+    pub payer_role: Option<SubscriptionRole>,
+    /// The subscription that `payer_role` is on.
+    pub payer: Option<SubscriptionId>,
+}
+
+/// The facts of a batch.
+#[derive(Clone, Debug)]
+pub struct Book {
+    /// What is sold.
+    pub catalogue: Arc<Catalogue>,
+    /// What the operator configured.
+    pub policy: Arc<Policy>,
+    /// Organizations of the batch.
+    pub organizations: HashMap<OrganizationId, OrganizationBook>,
+    /// Payers of the batch.
+    pub payers: HashMap<SubscriptionId, PayerBook>,
+    /// Answers given under a caller's key.
+    pub earlier: HashMap<(UserId, String), Earlier>,
+    /// Entitlements that decisions of this batch changed.
+    pub changed: HashSet<(OrganizationId, OfferId)>,
+}
+
+impl Book {
+    /// Gathers what was loaded for `asks`; the standings are in their order.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where a payer's words are none that we write.
+    pub fn gather(
+        catalogue: Arc<Catalogue>,
+        policy: Arc<Policy>,
+        asks: &[Ask],
+        facts: Vec<Facts>,
+        holdings: Holdings,
+    ) -> Result<(Self, Vec<Standing>), StoreError> {
+        let mut book = Self {
+            catalogue,
+            policy,
+            organizations: HashMap::with_capacity(asks.len()),
+            payers: HashMap::with_capacity(asks.len()),
+            earlier: HashMap::new(),
+            changed: HashSet::new(),
+        };
+        let mut standings = Vec::with_capacity(asks.len());
+        for (ask, facts) in asks.iter().zip(facts) {
+            standings.push(Standing {
+                known: facts.known,
+                operator: facts.operator,
+                role: facts.role,
+                payer_role: facts.payer_role,
+                payer: facts.payer.as_ref().map(|row| row.id),
+            });
+            if let Some(row) = facts.organization {
+                book.organizations.entry(row.id).or_insert_with(|| OrganizationBook {
+                    row,
+                    link: facts.link.map(|(id, _)| id),
+                    linked_in_batch: false,
+                    entitlements: BTreeMap::new(),
+                    last_fact: facts.link.map_or(Timestamp::UNIX_EPOCH, |(_, at)| at),
+                });
+            }
+            if let Some(row) = facts.payer {
+                let payer = Payer::try_from(&row).map_err(|e| StoreError::corrupt(format!("{}: {e}", row.id)))?;
+                book.payers.entry(row.id).or_insert_with(|| PayerBook::new(payer));
+            }
+            if let Some(earlier) = facts.earlier {
+                book.earlier.insert((ask.actor, ask.key.clone()), earlier);
+            }
+        }
+        book.hold(holdings);
+        Ok((book, standings))
+    }
+
+    fn hold(&mut self, holdings: Holdings) {
+        for row in holdings.entitlements {
+            if let Some(organization) = self.organizations.get_mut(&row.organization) {
+                organization.last_fact = organization.last_fact.max(row.changed_at);
+                organization.entitlements.insert(row.offer, row);
+            }
+        }
+        for row in holdings.renewals {
+            if let Some(payer) = self.payers.get_mut(&row.subscription) {
+                payer.renewals.insert((row.offer, row.next), row.organizations);
+            }
+        }
+        for row in holdings.unbilled {
+            if let Some(payer) = self.payers.get_mut(&row.subscription) {
+                payer.unbilled.insert((row.month, TaxRate::stored(&row.tax_rate)), row.amount);
+            }
+        }
+    }
+}
+
+/// What an organization that never had an offer has of it, in a month.
+#[must_use]
+pub fn nothing(organization: OrganizationId, offer: OfferId, month: Month) -> EntitlementRow {
+    EntitlementRow {
+        organization,
+        offer,
+        committed: 0,
+        next: 0,
+        month,
+        accrued: Exact::zero(),
+        charged: 0,
+        installed: false,
+        metered: false,
+        cap: 0,
+        version: 0,
+        changed_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// Units that may be used now.
+#[must_use]
+pub fn usable(offer: &Offer, held: &EntitlementRow) -> i64 {
+    let extension = offer.definition.kind == crate::catalogue::OfferKind::Extension;
+    if extension && !held.installed {
+        return 0;
+    }
+    if offer.definition.first_paid_replaces_included && held.committed > 0 {
+        return held.committed;
+    }
+    offer.definition.included.saturating_add(held.committed)
+}
+
+/// The largest amount that sums may reach; past it a decision is refused.
+pub(crate) fn too_large(_: kernel::MoneyError) -> crate::Refusal {
+    crate::Refusal::invalid("/items", "comes to more than can be billed; order less")
+}
+
+/// Zero of a currency.
+pub(crate) fn zero(currency: kernel::Currency) -> Money {
+    Money::zero(currency)
+}

@@ -1,0 +1,24 @@
+//! What is bought: the catalogue, quotes, purchases, entitlements, and the till through which they change.
+//!
+//! Parse → decide → record: [`order`] holds what the wire said, [`decide`] and [`command`] are pure, [`record`] turns
+//! what they left into rows, and [`till`] runs all three in one transaction for all that wait.
+
+pub mod book;
+pub mod catalogue;
+pub mod command;
+pub mod decide;
+pub mod explain;
+pub mod verify;
+pub mod order;
+pub mod policy;
+pub mod question;
+pub mod quote;
+pub mod record;
+pub mod refusal;
+pub mod seed;
+pub mod shelf;
+pub mod till;
+
+pub use policy::Policy;
+pub use shelf::Shelf;
+pub use refusal::{Refusal, Scope};

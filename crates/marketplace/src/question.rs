@@ -1,0 +1,79 @@
+//! Questions without effect: the same load and the same decisions as the till's, on a reader, nothing written.
+
+use crate::book::{Book, Standing};
+use crate::command::{Decision, decide, quote_view};
+use crate::decide::price;
+use crate::order::{Act, Caller, Command, Order};
+use crate::policy::Policy;
+use crate::quote::QuoteView;
+use crate::refusal::Refusal;
+use crate::shelf::Shelf;
+use kernel::{Clock, IdSource, OrganizationId, SubscriptionId, Timestamp};
+use std::sync::Arc;
+use store::till::Ask;
+use store::{Db, StoreError};
+
+/// What questions are answered from.
+#[derive(Clone, Copy)]
+pub struct Desk<'a> {
+    /// The database.
+    pub db: &'a Db,
+    /// The catalogue.
+    pub shelf: &'a Shelf,
+    /// What the operator configured.
+    pub policy: &'a Arc<Policy>,
+    /// Business time.
+    pub clock: &'a dyn Clock,
+}
+
+impl std::fmt::Debug for Desk<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}
+
+impl Desk<'_> {
+    /// A quote.
+    ///
+    /// # Errors
+    /// [`StoreError`]; inside, the refusal.
+    pub async fn quote(&self, order: &Order, caller: &Caller) -> Result<Result<QuoteView, Refusal>, StoreError> {
+        let ask = Ask {
+            organization: order.organization,
+            actor: caller.user,
+            key: String::new(),
+            chosen: order.chosen(),
+        };
+        let (book, standing, now) = self.open(ask).await?;
+        Ok(price(&book, order, &standing, now).map(|priced| quote_view(&book, &priced, now)))
+    }
+
+    /// Whether billing could be set up with a subscription: true where it would be, false where it is already.
+    ///
+    /// # Errors
+    /// [`StoreError`]; inside, the refusal.
+    pub async fn set_up_billing(
+        &self,
+        organization: OrganizationId,
+        subscription: SubscriptionId,
+        caller: &Caller,
+    ) -> Result<Result<bool, Refusal>, StoreError> {
+        let command = Command { caller: caller.clone(), act: Act::SetUpBilling { organization, subscription } };
+        let (mut book, standing, now) = self.open(command.ask()).await?;
+        let decided = decide(&mut book, &command, &standing, now, &mut IdSource::seeded(0));
+        Ok(decided.map(|decision| matches!(decision, Decision::Write(..))))
+    }
+
+    async fn open(&self, ask: Ask) -> Result<(Book, Standing, Timestamp), StoreError> {
+        let asks = [ask];
+        let loaded = store::till::facts(self.db, &asks).await?;
+        let holdings = store::till::holdings(self.db, &asks).await?;
+        let catalogue = self.shelf.at(self.db, loaded.catalogue).await?;
+        let now = loaded.clock.unwrap_or_else(|| self.clock.now());
+        let (book, standings) = Book::gather(catalogue, Arc::clone(self.policy), &asks, loaded.facts, holdings)?;
+        let [ask] = asks;
+        let standing = standings.first().copied().ok_or_else(|| StoreError::corrupt("no facts"))?;
+        let last_fact = book.organizations.get(&ask.organization).map_or(now, |o| o.last_fact);
+        Ok((book, standing, now.max(last_fact)))
+    }
+}

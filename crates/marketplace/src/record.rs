@@ -1,0 +1,121 @@
+//! What a batch decided, as the rows that are written.
+
+use crate::book::Book;
+use crate::command::Writes;
+use kernel::{IdSource, Month, SubscriptionId, SubscriptionRole, Timestamp, micros};
+use sea_orm::Value;
+use std::collections::BTreeMap;
+use store::audit;
+use store::till::{EntitlementRow, Record};
+
+/// The rows of a batch: entitlements as they are in the book at its end, all else as each command left it.
+#[must_use]
+pub fn record(book: &Book, writes: Vec<Writes>, ids: &mut IdSource, at: Timestamp) -> Record {
+    let events = writes.iter().map(|w| w.event.clone()).collect();
+    let (events, blocks) = audit::seal(events, ids, at);
+    let mut record = Record::new(events, blocks);
+    let mut unbilled: BTreeMap<(SubscriptionId, Month, String), i64> = BTreeMap::new();
+    for write in &writes {
+        payer_rows(&mut record, write);
+        purchase_rows(&mut record, write, &mut unbilled);
+    }
+    // Rows are in the order of their keys, so that no two batches wait for each other in a circle.
+    for ((subscription, month, rate), amount) in unbilled {
+        record.unbilled.push([subscription.uuid().into(), month.to_string().into(), rate.into(), amount.into()]);
+    }
+    let mut changed: Vec<_> = book.changed.iter().collect();
+    changed.sort_unstable();
+    for (organization, offer) in changed {
+        let held = book.organizations.get(organization).and_then(|o| o.entitlements.get(offer));
+        if let Some(row) = held {
+            record.entitlements.push(entitlement(row));
+        }
+    }
+    record
+}
+
+fn payer_rows(record: &mut Record, write: &Writes) {
+    let actor = write.caller.user;
+    if let Some(row) = &write.created {
+        record.subscriptions.push(row.cells("", &actor.to_string()));
+        record.roles.push([row.id.uuid().into(), actor.uuid().into(), SubscriptionRole::Owner.as_str().into()]);
+    }
+    if let Some((link, subscription)) = write.link {
+        record.links.push([
+            link.uuid().into(),
+            write.organization.uuid().into(),
+            subscription.uuid().into(),
+            actor.to_string().into(),
+            micros(write.at).into(),
+        ]);
+    }
+}
+
+fn purchase_rows(
+    record: &mut Record,
+    write: &Writes,
+    unbilled: &mut BTreeMap<(SubscriptionId, Month, String), i64>,
+) {
+    let Some(purchase) = &write.purchase else { return };
+    let at = micros(write.at);
+    record.purchases.push([
+        purchase.id.uuid().into(),
+        write.organization.uuid().into(),
+        purchase.subscription.uuid().into(),
+        write.caller.user.uuid().into(),
+        purchase.key.as_str().into(),
+        purchase.request_hash.to_vec().into(),
+        "completed".into(),
+        purchase.answer.as_str().into(),
+        at.into(),
+    ]);
+    for charge in &purchase.charges {
+        let line = &charge.line;
+        let basis = line.basis.as_ref().and_then(|basis| serde_json::to_string(basis).ok()).unwrap_or_default();
+        record.charges.push([
+            charge.id.uuid().into(),
+            purchase.id.uuid().into(),
+            purchase.subscription.uuid().into(),
+            write.organization.uuid().into(),
+            line.offer.id.uuid().into(),
+            line.now.minor().into(),
+            line.now.currency().code().into(),
+            line.after.month.to_string().into(),
+            purchase.tax_rate.as_str().into(),
+            basis.into(),
+            at.into(),
+        ]);
+        let sum = unbilled
+            .entry((purchase.subscription, line.after.month, purchase.tax_rate.as_str().to_owned()))
+            .or_insert(0);
+        *sum = sum.saturating_add(line.now.minor());
+        for posting in &charge.postings {
+            record.transfers.push([
+                posting.fact.uuid().into(),
+                posting.leg.into(),
+                posting.debit.as_str().into(),
+                posting.credit.as_str().into(),
+                posting.amount.minor().into(),
+                posting.amount.currency().code().into(),
+                at.into(),
+            ]);
+        }
+    }
+}
+
+fn entitlement(row: &EntitlementRow) -> [Value; 12] {
+    [
+        row.organization.uuid().into(),
+        row.offer.uuid().into(),
+        row.committed.into(),
+        row.next.into(),
+        row.month.to_string().into(),
+        row.accrued.to_string().into(),
+        row.charged.into(),
+        row.installed.into(),
+        row.metered.into(),
+        row.cap.into(),
+        row.version.into(),
+        micros(row.changed_at).into(),
+    ]
+}

@@ -1,0 +1,22 @@
+//! The only room that knows SQL: connections, transactions with retry, the till's statements, the audit trail.
+//!
+//! Rows come out as plain structs in the kernel's types; what a row means is decided in `billing` and `marketplace`.
+
+pub mod audit;
+pub mod catalogue;
+pub mod db;
+pub mod entitlements;
+pub mod idempotency;
+pub mod leases;
+pub mod organizations;
+pub mod people;
+pub mod proof;
+pub mod purchases;
+pub mod row;
+pub mod settings;
+pub mod sheet;
+pub mod subscriptions;
+pub mod till;
+
+pub use audit::{Actor, NewEvent};
+pub use db::{AsStore, Db, DbOptions, Reads, StoreError, Tx};

@@ -1,0 +1,221 @@
+//! Reading whole tables for `purser verify`, in pages by key, so that memory does not grow with the database.
+//!
+//! Rows come out as they are stored, words as text: what a row may say is for the proof to judge, and a word that no
+//! code of ours writes is a difference with a row's name, not a row that cannot be read.
+
+mod rows;
+mod trail;
+
+pub use rows::{
+    ChargeProof, EntitlementProof, LinkProof, PriceProof, PurchaseProof, TransferProof, charges, currencies,
+    entitlements, links, prices, purchases, transfers,
+};
+pub use trail::{
+    Fact, checkpoints, event_without_block, facts_of_none, facts_of_organizations, next_number, unchained_blocks,
+};
+
+use crate::row::Row;
+use crate::sheet::{Columns, Kind, Sheet, source};
+use crate::{Reads, StoreError, Tx};
+use kernel::{ChargeId, EventId, Id, OfferId, OrganizationId, SubscriptionId};
+use sea_orm::{DatabaseBackend, QueryResult};
+use uuid::Uuid;
+
+const IDS: Columns = &[("id", Kind::Uuid)];
+
+fn sheet_of(ids: impl IntoIterator<Item = Uuid>) -> Sheet {
+    let mut sheet = Sheet::new(IDS);
+    for id in ids {
+        sheet.push([id.into()]);
+    }
+    sheet
+}
+
+/// The rows that a statement selects from `r`, the set of `ids`, joined to a table. None for no ids.
+async fn looked_up<I: Id>(
+    reads: &impl Reads,
+    ids: &[I],
+    statement: impl Fn(&str) -> String,
+) -> Result<Vec<QueryResult>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let backend = reads.backend();
+    let sheet = sheet_of(ids.iter().map(|id| id.uuid()));
+    reads.rows(&statement(&source(backend, IDS, 1)), sheet.into_values(backend)).await
+}
+
+/// Lets PostgreSQL look rows up by their keys (`true`) whatever it knows of the tables' sizes, or choose for itself, as
+/// sums over whole tables want it; and lets such a sum take its time. SQLite needs neither.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn look_up(tx: &Tx, by_key: bool) -> Result<(), StoreError> {
+    if tx.backend() == DatabaseBackend::Sqlite {
+        return Ok(());
+    }
+    let joins = if by_key { "off" } else { "on" };
+    tx.execute("SET LOCAL statement_timeout = 0", vec![]).await?;
+    for setting in ["enable_hashjoin", "enable_mergejoin", "enable_seqscan"] {
+        tx.execute(&format!("SET LOCAL {setting} = {joins}"), vec![]).await?;
+    }
+    Ok(())
+}
+
+/// How many rows each table has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Purchases.
+    pub purchases: i64,
+    /// Charges.
+    pub charges: i64,
+    /// Ledger postings.
+    pub transfers: i64,
+    /// Billing links, ended ones too.
+    pub links: i64,
+    /// Entitlements.
+    pub entitlements: i64,
+    /// Events.
+    pub events: i64,
+    /// Blocks that have a number.
+    pub chained: i64,
+    /// Blocks that have none yet.
+    pub unchained: i64,
+    /// Checkpoints.
+    pub checkpoints: i64,
+}
+
+/// Counts the tables.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
+    let sql = "SELECT (SELECT COUNT(*) FROM purchases) AS purchases, (SELECT COUNT(*) FROM charges) AS charges, \
+         (SELECT COUNT(*) FROM transfers) AS transfers, (SELECT COUNT(*) FROM links) AS links, \
+         (SELECT COUNT(*) FROM entitlements) AS entitlements, (SELECT COUNT(*) FROM events) AS events, \
+         (SELECT COUNT(*) FROM blocks WHERE number IS NOT NULL) AS chained, \
+         (SELECT COUNT(*) FROM blocks WHERE number IS NULL) AS unchained, \
+         (SELECT COUNT(*) FROM checkpoints) AS checkpoints";
+    let rows = reads.rows(sql, vec![]).await?;
+    let Some(row) = rows.first() else { return Ok(Counts::default()) };
+    Ok(Counts {
+        purchases: row.int("purchases")?,
+        charges: row.int("charges")?,
+        transfers: row.int("transfers")?,
+        links: row.int("links")?,
+        entitlements: row.int("entitlements")?,
+        events: row.int("events")?,
+        chained: row.int("chained")?,
+        unchained: row.int("unchained")?,
+        checkpoints: row.int("checkpoints")?,
+    })
+}
+
+/// A counter of what is unbilled that is not the sum of its charges, either side missing where there is none.
+#[derive(Clone, Debug)]
+pub struct UnbilledDifference {
+    /// The payer.
+    pub subscription: SubscriptionId,
+    /// Month of the service.
+    pub month: String,
+    /// Tax rate.
+    pub tax_rate: String,
+    /// The counter.
+    pub stored: Option<i64>,
+    /// The charges' sum.
+    pub charged: Option<i64>,
+}
+
+/// The first counter that is wrong.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn unbilled_difference(reads: &impl Reads) -> Result<Option<UnbilledDifference>, StoreError> {
+    let sums = "(SELECT subscription_id, month, tax_rate, CAST(SUM(amount) AS BIGINT) AS amount FROM charges \
+                GROUP BY subscription_id, month, tax_rate)";
+    let same = "u.subscription_id = c.subscription_id AND u.month = c.month AND u.tax_rate = c.tax_rate";
+    let statements = [
+        format!(
+            "SELECT c.subscription_id, c.month, c.tax_rate, u.amount AS stored, c.amount AS charged \
+             FROM {sums} AS c LEFT JOIN unbilled u ON {same} WHERE u.amount IS NULL OR u.amount <> c.amount LIMIT 1"
+        ),
+        format!(
+            "SELECT u.subscription_id, u.month, u.tax_rate, u.amount AS stored, CAST(NULL AS BIGINT) AS charged \
+             FROM unbilled u WHERE NOT EXISTS (SELECT 1 FROM charges c WHERE {same}) LIMIT 1"
+        ),
+    ];
+    for sql in &statements {
+        if let Some(row) = reads.rows(sql, vec![]).await?.first() {
+            return Ok(Some(UnbilledDifference {
+                subscription: row.id("subscription_id")?,
+                month: row.text("month")?,
+                tax_rate: row.text("tax_rate")?,
+                stored: row.maybe_int("stored")?,
+                charged: row.maybe_int("charged")?,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// Sums of the ledger, debits of `unbilled/…` accounts alone, by currency.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn unbilled_debits(reads: &impl Reads) -> Result<Vec<(String, i64)>, StoreError> {
+    let rows = reads
+        .rows(
+            "SELECT currency, CAST(SUM(amount) AS BIGINT) AS amount FROM transfers WHERE debit LIKE 'unbilled/%' \
+             GROUP BY currency ORDER BY currency",
+            vec![],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.text("currency")?, row.int("amount")?))).collect()
+}
+
+/// An entitlement of an organization without any event.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn entitlement_without_event(
+    reads: &impl Reads,
+) -> Result<Option<(OrganizationId, OfferId)>, StoreError> {
+    let rows = reads
+        .rows(
+            "SELECT n.organization_id, n.offer_id FROM entitlements n \
+             WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.organization_id = n.organization_id) LIMIT 1",
+            vec![],
+        )
+        .await?;
+    rows.first().map(|row| Ok((row.id("organization_id")?, row.id("offer_id")?))).transpose()
+}
+
+/// A posting of a charge that is not there.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn transfer_without_charge(reads: &impl Reads) -> Result<Option<(ChargeId, i64)>, StoreError> {
+    let rows = reads
+        .rows(
+            "SELECT t.fact, t.leg FROM transfers t \
+             WHERE NOT EXISTS (SELECT 1 FROM charges c WHERE c.id = t.fact) ORDER BY t.fact, t.leg LIMIT 1",
+            vec![],
+        )
+        .await?;
+    rows.first().map(|row| Ok((row.id("fact")?, row.int("leg")?))).transpose()
+}
+
+/// Ids of `table`, which is one of this crate's, after one.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn ids_after(
+    reads: &impl Reads,
+    table: &'static str,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Uuid>, StoreError> {
+    let sql = format!("SELECT id FROM {table} WHERE id > $1 ORDER BY id LIMIT $2");
+    let rows = reads.rows(&sql, vec![after.into(), limit.into()]).await?;
+    rows.iter().map(|row| row.id::<EventId>("id").map(Id::uuid)).collect()
+}

@@ -1,0 +1,319 @@
+//! Rows of what was bought, looked up by their ids.
+
+use super::looked_up;
+use crate::row::Row;
+use crate::{Reads, StoreError};
+use kernel::{ChargeId, LinkId, OfferId, OrganizationId, PriceId, PurchaseId, SubscriptionId, UserId};
+use std::collections::HashMap;
+
+/// A purchase with what else must be there for it.
+#[derive(Clone, Debug)]
+pub struct PurchaseProof {
+    /// Its id.
+    pub id: PurchaseId,
+    /// For whom.
+    pub organization: OrganizationId,
+    /// Who pays.
+    pub subscription: SubscriptionId,
+    /// Who bought.
+    pub actor: UserId,
+    /// The caller's key.
+    pub key: String,
+    /// Hash of the request.
+    pub request_hash: Vec<u8>,
+    /// Its state.
+    pub state: String,
+    /// The answer, to the byte.
+    pub answer: String,
+    /// When, microseconds since 1970.
+    pub at: i64,
+    /// The payer's currency; none where there is no such payer.
+    pub currency: Option<String>,
+    /// Who made the payer.
+    pub payer_created_by: Option<String>,
+    /// When it was made.
+    pub payer_created_at: Option<i64>,
+    /// Whether the organization was billed to that payer at that instant.
+    pub linked: bool,
+}
+
+/// Purchases by their ids.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn purchases(reads: &impl Reads, ids: &[PurchaseId]) -> Result<Vec<PurchaseProof>, StoreError> {
+    let rows = looked_up(reads, ids, |set| {
+        format!(
+            "SELECT p.id, p.organization_id, p.subscription_id, p.actor_id, p.key, p.request_hash, p.state, p.answer, \
+             p.at, s.currency, s.created_by, s.created_at, \
+             CASE WHEN EXISTS (SELECT 1 FROM links l WHERE l.organization_id = p.organization_id \
+                AND l.ended_at IS NULL AND l.subscription_id = p.subscription_id AND l.linked_at <= p.at) \
+             THEN 1 ELSE 0 END AS linked \
+             FROM {set} JOIN purchases p ON p.id = r.id LEFT JOIN subscriptions s ON s.id = p.subscription_id"
+        )
+    })
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let linked: i32 = row.try_get("", "linked").map_err(|e| StoreError::corrupt(format!("linked: {e}")))?;
+            Ok(PurchaseProof {
+                id: row.id("id")?,
+                organization: row.id("organization_id")?,
+                subscription: row.id("subscription_id")?,
+                actor: row.id("actor_id")?,
+                key: row.text("key")?,
+                request_hash: row.bytes("request_hash")?,
+                state: row.text("state")?,
+                answer: row.text("answer")?,
+                at: row.int("at")?,
+                currency: row.maybe_text("currency")?,
+                payer_created_by: row.maybe_text("created_by")?,
+                payer_created_at: row.maybe_int("created_at")?,
+                linked: linked == 1,
+            })
+        })
+        .collect()
+}
+
+/// A charge.
+#[derive(Clone, Debug)]
+pub struct ChargeProof {
+    /// Its id.
+    pub id: ChargeId,
+    /// The purchase that it is of.
+    pub purchase: PurchaseId,
+    /// Who pays.
+    pub subscription: SubscriptionId,
+    /// For whom.
+    pub organization: OrganizationId,
+    /// For what.
+    pub offer: OfferId,
+    /// Minor units.
+    pub amount: i64,
+    /// In which currency.
+    pub currency: String,
+    /// Month of the service.
+    pub month: String,
+    /// Percent; empty for none.
+    pub tax_rate: String,
+    /// What it was computed from, JSON.
+    pub basis: String,
+    /// When, microseconds since 1970.
+    pub at: i64,
+}
+
+/// Charges by their ids.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn charges(reads: &impl Reads, ids: &[ChargeId]) -> Result<Vec<ChargeProof>, StoreError> {
+    let rows = looked_up(reads, ids, |set| format!("SELECT c.* FROM {set} JOIN charges c ON c.id = r.id")).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ChargeProof {
+                id: row.id("id")?,
+                purchase: row.id("purchase_id")?,
+                subscription: row.id("subscription_id")?,
+                organization: row.id("organization_id")?,
+                offer: row.id("offer_id")?,
+                amount: row.int("amount")?,
+                currency: row.text("currency")?,
+                month: row.text("month")?,
+                tax_rate: row.text("tax_rate")?,
+                basis: row.text("basis")?,
+                at: row.int("at")?,
+            })
+        })
+        .collect()
+}
+
+/// A ledger posting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferProof {
+    /// The fact that it is of.
+    pub fact: ChargeId,
+    /// Which of the fact's postings.
+    pub leg: i64,
+    /// Account debited.
+    pub debit: String,
+    /// Account credited.
+    pub credit: String,
+    /// Minor units.
+    pub amount: i64,
+    /// In which currency.
+    pub currency: String,
+    /// When, microseconds since 1970.
+    pub at: i64,
+}
+
+/// All postings of facts, each fact's in order.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn transfers(reads: &impl Reads, facts: &[ChargeId]) -> Result<Vec<TransferProof>, StoreError> {
+    let rows = looked_up(reads, facts, |set| {
+        format!("SELECT t.* FROM {set} JOIN transfers t ON t.fact = r.id ORDER BY t.fact, t.leg")
+    })
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(TransferProof {
+                fact: row.id("fact")?,
+                leg: row.int("leg")?,
+                debit: row.text("debit")?,
+                credit: row.text("credit")?,
+                amount: row.int("amount")?,
+                currency: row.text("currency")?,
+                at: row.int("at")?,
+            })
+        })
+        .collect()
+}
+
+/// A billing link.
+#[derive(Clone, Debug)]
+pub struct LinkProof {
+    /// Its id.
+    pub id: LinkId,
+    /// Whose.
+    pub organization: OrganizationId,
+    /// Who pays.
+    pub subscription: SubscriptionId,
+    /// Who made it.
+    pub linked_by: String,
+    /// When, microseconds since 1970.
+    pub linked_at: i64,
+    /// When it ended.
+    pub ended_at: Option<i64>,
+}
+
+/// Links by their ids.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn links(reads: &impl Reads, ids: &[LinkId]) -> Result<Vec<LinkProof>, StoreError> {
+    let rows = looked_up(reads, ids, |set| format!("SELECT l.* FROM {set} JOIN links l ON l.id = r.id")).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(LinkProof {
+                id: row.id("id")?,
+                organization: row.id("organization_id")?,
+                subscription: row.id("subscription_id")?,
+                linked_by: row.text("linked_by")?,
+                linked_at: row.int("linked_at")?,
+                ended_at: row.maybe_int("ended_at")?,
+            })
+        })
+        .collect()
+}
+
+/// What an organization has of an offer.
+#[derive(Clone, Debug)]
+pub struct EntitlementProof {
+    /// Whose.
+    pub organization: OrganizationId,
+    /// Of what.
+    pub offer: OfferId,
+    /// Paid units of the month.
+    pub committed: i64,
+    /// Paid units of the next month.
+    pub next: i64,
+    /// The month.
+    pub month: String,
+    /// Exact sum of the month's increases, a fraction.
+    pub accrued: String,
+    /// What of it was charged, minor units.
+    pub charged: i64,
+    /// Whether it is installed.
+    pub installed: bool,
+    /// Whether metered use is on.
+    pub metered: bool,
+    /// Most metered units.
+    pub cap: i64,
+    /// Rises with every change.
+    pub version: i64,
+    /// When it last changed, microseconds since 1970.
+    pub changed_at: i64,
+}
+
+/// What organizations have.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn entitlements(reads: &impl Reads, of: &[OrganizationId]) -> Result<Vec<EntitlementProof>, StoreError> {
+    let rows = looked_up(reads, of, |set| {
+        format!("SELECT n.* FROM {set} JOIN entitlements n ON n.organization_id = r.id")
+    })
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(EntitlementProof {
+                organization: row.id("organization_id")?,
+                offer: row.id("offer_id")?,
+                committed: row.int("committed")?,
+                next: row.int("next")?,
+                month: row.text("month")?,
+                accrued: row.text("accrued")?,
+                charged: row.int("charged")?,
+                installed: row.flag("installed")?,
+                metered: row.flag("metered")?,
+                cap: row.int("cap")?,
+                version: row.int("version")?,
+                changed_at: row.int("changed_at")?,
+            })
+        })
+        .collect()
+}
+
+/// Currencies of payers, by their ids.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn currencies(
+    reads: &impl Reads,
+    ids: &[SubscriptionId],
+) -> Result<HashMap<SubscriptionId, String>, StoreError> {
+    let statement = |set: &str| format!("SELECT s.id, s.currency FROM {set} JOIN subscriptions s ON s.id = r.id");
+    let rows = looked_up(reads, ids, statement).await?;
+    rows.iter().map(|row| Ok((row.id("id")?, row.text("currency")?))).collect()
+}
+
+/// A price version.
+#[derive(Clone, Debug)]
+pub struct PriceProof {
+    /// Its id.
+    pub id: PriceId,
+    /// Of which offer.
+    pub offer: OfferId,
+    /// In which currency.
+    pub currency: String,
+    /// Its number.
+    pub version: i64,
+    /// First day it is in force; empty for the beginning of time.
+    pub valid_from: String,
+    /// Model and bands, JSON.
+    pub spec: String,
+    /// When it was published, microseconds since 1970.
+    pub published_at: i64,
+}
+
+/// All price versions.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn prices(reads: &impl Reads) -> Result<Vec<PriceProof>, StoreError> {
+    let rows = reads.rows("SELECT * FROM prices ORDER BY id", vec![]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(PriceProof {
+                id: row.id("id")?,
+                offer: row.id("offer_id")?,
+                currency: row.text("currency")?,
+                version: row.int("version")?,
+                valid_from: row.text("valid_from")?,
+                spec: row.text("spec")?,
+                published_at: row.int("published_at")?,
+            })
+        })
+        .collect()
+}

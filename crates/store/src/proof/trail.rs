@@ -1,0 +1,152 @@
+//! The audit trail for proving it: blocks that are not chained yet, checkpoints, and what events say.
+
+use super::looked_up;
+use crate::audit::{StoredBlock, StoredEvent};
+use crate::row::Row;
+use crate::{Reads, StoreError};
+use kernel::{BlockId, EventId, Id, OrganizationId};
+use sea_orm::QueryResult;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// Blocks without a number, by id, after one, each with its events in their places.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn unchained_blocks(
+    reads: &impl Reads,
+    after: Option<BlockId>,
+    limit: i64,
+) -> Result<Vec<(StoredBlock, Vec<StoredEvent>)>, StoreError> {
+    let after = after.map_or(Uuid::nil(), Id::uuid);
+    let rows = reads
+        .rows(
+            "SELECT * FROM blocks WHERE number IS NULL AND id > $1 ORDER BY id LIMIT $2",
+            vec![after.into(), limit.into()],
+        )
+        .await?;
+    let blocks = rows.iter().map(StoredBlock::read).collect::<Result<Vec<_>, _>>()?;
+    let ids: Vec<BlockId> = blocks.iter().map(|block| block.id).collect();
+    let rows = looked_up(reads, &ids, |set| {
+        format!("SELECT e.* FROM {set} JOIN events e ON e.block_id = r.id ORDER BY e.block_id, e.place")
+    })
+    .await?;
+    let mut events: HashMap<BlockId, Vec<StoredEvent>> = HashMap::new();
+    for row in rows {
+        events.entry(row.id("block_id")?).or_default().push(StoredEvent {
+            id: row.id("id")?,
+            cursor: (0, row.int("place")?),
+            kind: row.text("kind")?,
+            organization: row.maybe_id("organization_id")?,
+            actor: row.text("actor")?,
+            at: row.instant("at")?,
+            public: row.text("public")?,
+            private: row.maybe_text("private")?,
+            salt: row.maybe_bytes("salt")?,
+            commitment: row.bytes("commitment")?,
+        });
+    }
+    Ok(blocks
+        .into_iter()
+        .map(|block| {
+            let held = events.remove(&block.id).unwrap_or_default();
+            (block, held)
+        })
+        .collect())
+}
+
+/// The lowest number above `number` that a block has.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn next_number(reads: &impl Reads, number: i64) -> Result<Option<i64>, StoreError> {
+    let rows = reads.rows("SELECT MIN(number) AS number FROM blocks WHERE number > $1", vec![number.into()]).await?;
+    rows.first().map_or(Ok(None), |row| row.maybe_int("number"))
+}
+
+/// Signed checkpoints with numbers in `(after, up_to]`: number, chain hash, signature.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn checkpoints(
+    reads: &impl Reads,
+    after: i64,
+    up_to: i64,
+) -> Result<HashMap<i64, (Vec<u8>, Vec<u8>)>, StoreError> {
+    let rows = reads
+        .rows(
+            "SELECT number, chain, signature FROM checkpoints WHERE number > $1 AND number <= $2",
+            vec![after.into(), up_to.into()],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.int("number")?, (row.bytes("chain")?, row.bytes("signature")?)))).collect()
+}
+
+/// An event whose block is not there.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn event_without_block(reads: &impl Reads) -> Result<Option<(EventId, BlockId)>, StoreError> {
+    let rows = reads
+        .rows(
+            "SELECT e.id, e.block_id FROM events e \
+             WHERE NOT EXISTS (SELECT 1 FROM blocks b WHERE b.id = e.block_id) ORDER BY e.id LIMIT 1",
+            vec![],
+        )
+        .await?;
+    rows.first().map(|row| Ok((row.id("id")?, row.id("block_id")?))).transpose()
+}
+
+/// What an event says, without the parts that only its hash needs.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    /// Its id.
+    pub id: EventId,
+    /// What happened.
+    pub kind: String,
+    /// To whom.
+    pub organization: Option<OrganizationId>,
+    /// Who did it.
+    pub actor: String,
+    /// When, microseconds since 1970.
+    pub at: i64,
+    /// The facts, JSON.
+    pub public: String,
+}
+
+const FACT: &str = "SELECT id, kind, organization_id, actor, at, public FROM events";
+
+fn fact(row: &QueryResult) -> Result<Fact, StoreError> {
+    Ok(Fact {
+        id: row.id("id")?,
+        kind: row.text("kind")?,
+        organization: row.maybe_id("organization_id")?,
+        actor: row.text("actor")?,
+        at: row.int("at")?,
+        public: row.text("public")?,
+    })
+}
+
+/// Events of organizations, one organization after the other, each in the order of their ids.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn facts_of_organizations(
+    reads: &impl Reads,
+    (organization, event): (OrganizationId, EventId),
+    limit: i64,
+) -> Result<Vec<Fact>, StoreError> {
+    let sql = format!("{FACT} WHERE (organization_id, id) > ($1, $2) ORDER BY organization_id, id LIMIT $3");
+    let rows = reads.rows(&sql, vec![organization.uuid().into(), event.uuid().into(), limit.into()]).await?;
+    rows.iter().map(fact).collect()
+}
+
+/// Events that are no organization's, in the order of their ids.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn facts_of_none(reads: &impl Reads, after: EventId, limit: i64) -> Result<Vec<Fact>, StoreError> {
+    let sql = format!("{FACT} WHERE organization_id IS NULL AND id > $1 ORDER BY id LIMIT $2");
+    let rows = reads.rows(&sql, vec![after.uuid().into(), limit.into()]).await?;
+    rows.iter().map(fact).collect()
+}

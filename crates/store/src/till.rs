@@ -1,0 +1,544 @@
+//! The till's statements: lock, load, record. Their number is fixed and their texts do not vary with the batch.
+
+use crate::audit::{BLOCKS, EVENTS};
+use crate::row::Row;
+use crate::sheet::{Columns, Kind, Sheet, insert, insert_statement, or_nil, source};
+use crate::subscriptions::SubscriptionRow;
+use crate::{Reads, StoreError, Tx};
+use kernel::{
+    CountryCode, Exact, Id, Month, OfferId, OrganizationId, OrganizationRole, Slug, SubscriptionId, SubscriptionRole,
+    Timestamp, UserId,
+};
+use sea_orm::{DatabaseBackend, Value};
+use std::sync::OnceLock;
+
+/// What one command of a batch needs to know.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// For whom.
+    pub organization: OrganizationId,
+    /// Who asks.
+    pub actor: UserId,
+    /// The idempotency key; empty for a question without effect.
+    pub key: String,
+    /// The subscription that the command names.
+    pub chosen: Option<SubscriptionId>,
+}
+
+/// An organization.
+#[derive(Clone, Debug)]
+pub struct OrganizationRow {
+    /// Its id.
+    pub id: OrganizationId,
+    /// Its name in addresses.
+    pub slug: Slug,
+    /// Its name for people.
+    pub name: String,
+    /// Where it is.
+    pub country: CountryCode,
+}
+
+/// An answer that was given under the same key.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    /// Hash of the request that it answered.
+    pub request_hash: Vec<u8>,
+    /// The answer, to the byte.
+    pub answer: String,
+}
+
+/// What the database knows of one [`Ask`].
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Whether the caller is a person known here.
+    pub known: bool,
+    /// Whether the caller runs the installation.
+    pub operator: bool,
+    /// The organization, if there is one.
+    pub organization: Option<OrganizationRow>,
+    /// The caller's role in it.
+    pub role: Option<OrganizationRole>,
+    /// The live billing link.
+    pub link: Option<(SubscriptionId, Timestamp)>,
+    /// The linked subscription, or without a link the chosen one, if it exists.
+    pub payer: Option<SubscriptionRow>,
+    /// The caller's role on that subscription.
+    pub payer_role: Option<SubscriptionRole>,
+    /// The answer given under the same key.
+    pub earlier: Option<Earlier>,
+}
+
+/// The facts of a batch, in its order, with what holds for all of it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// One for each ask.
+    pub facts: Vec<Facts>,
+    /// The catalogue's revision.
+    pub catalogue: i64,
+    /// The test clock, where one is set.
+    pub clock: Option<Timestamp>,
+}
+
+/// What an organization has of an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntitlementRow {
+    /// Whose.
+    pub organization: OrganizationId,
+    /// Of what.
+    pub offer: OfferId,
+    /// Paid units of `month`.
+    pub committed: i64,
+    /// Paid units that the next month will bill.
+    pub next: i64,
+    /// The month that `accrued` and `charged` are of.
+    pub month: Month,
+    /// Exact sum of the month's increases (R-28).
+    pub accrued: Exact,
+    /// What of it was charged, minor units.
+    pub charged: i64,
+    /// Whether an extension is installed (R-31).
+    pub installed: bool,
+    /// Whether metered use is switched on (R-40).
+    pub metered: bool,
+    /// Most metered units a month; 0 for none.
+    pub cap: i64,
+    /// Rises with every change.
+    pub version: i64,
+    /// When it last changed.
+    pub changed_at: Timestamp,
+}
+
+/// How many organizations of a payer will be billed for `next` units of an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenewalRow {
+    /// The payer.
+    pub subscription: SubscriptionId,
+    /// The offer.
+    pub offer: OfferId,
+    /// Units a organization.
+    pub next: i64,
+    /// Organizations with that number.
+    pub organizations: i64,
+}
+
+/// What was charged to a payer and is on no invoice yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnbilledRow {
+    /// The payer.
+    pub subscription: SubscriptionId,
+    /// The month of the service.
+    pub month: Month,
+    /// Tax rate in percent; empty for none.
+    pub tax_rate: String,
+    /// Minor units, before tax.
+    pub amount: i64,
+}
+
+/// What the organizations of a batch have, and what their payers will be billed.
+#[derive(Clone, Debug, Default)]
+pub struct Holdings {
+    /// Of the organizations asked for.
+    pub entitlements: Vec<EntitlementRow>,
+    /// Of their payers.
+    pub renewals: Vec<RenewalRow>,
+    /// Of their payers.
+    pub unbilled: Vec<UnbilledRow>,
+}
+
+const ASKS: Columns =
+    &[("organization", Kind::Uuid), ("actor", Kind::Uuid), ("key", Kind::Text), ("chosen", Kind::Uuid)];
+
+/// Locks a batch's organizations and then their payers, each by id. SQLite's one writer needs no more than its
+/// transaction. What was read before this must be read again.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn lock(tx: &Tx, asks: &[Ask]) -> Result<(), StoreError> {
+    if tx.backend() == DatabaseBackend::Sqlite {
+        return Ok(());
+    }
+    let mut sheet = Sheet::new(&[("organization", Kind::Uuid), ("chosen", Kind::Uuid)]);
+    for ask in asks {
+        sheet.push([ask.organization.uuid().into(), or_nil(ask.chosen.map(Id::uuid))]);
+    }
+    tx.query("SELECT till_lock($1::uuid[], $2::uuid[])", sheet.into_values(tx.backend())).await?;
+    Ok(())
+}
+
+fn facts_statement(backend: DatabaseBackend) -> &'static str {
+    static TEXT: [OnceLock<String>; 2] = [OnceLock::new(), OnceLock::new()];
+    let [sqlite, postgres] = &TEXT;
+    let cell = if backend == DatabaseBackend::Sqlite { sqlite } else { postgres };
+    cell.get_or_init(|| {
+        format!(
+            "SELECT r.n, u.operator, o.id AS organization_id, o.slug, o.name AS organization_name, \
+             o.country AS organization_country, m.role AS member_role, l.subscription_id AS linked, l.linked_at, \
+             s.id, s.name, s.kind, s.status, s.country, s.currency, s.payment_method, s.payment_token, \
+             s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, sr.role AS payer_role, p.request_hash, p.answer, \
+             (SELECT value FROM settings WHERE key = 'catalogue') AS catalogue, \
+             (SELECT value FROM settings WHERE key = 'clock') AS clock \
+             FROM {} \
+             LEFT JOIN users u ON u.id = r.actor \
+             LEFT JOIN organizations o ON o.id = r.organization \
+             LEFT JOIN members m ON m.organization_id = r.organization AND m.user_id = r.actor \
+             LEFT JOIN links l ON l.organization_id = r.organization AND l.ended_at IS NULL \
+             LEFT JOIN subscriptions s ON s.id = COALESCE(l.subscription_id, r.chosen) \
+             LEFT JOIN subscription_roles sr ON sr.subscription_id = s.id AND sr.user_id = r.actor \
+             LEFT JOIN purchases p ON p.actor_id = r.actor AND p.key = r.key \
+             ORDER BY r.n",
+            source(backend, ASKS, 1)
+        )
+    })
+}
+
+/// What the database knows of each ask, in their order.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn facts(reads: &impl Reads, asks: &[Ask]) -> Result<Loaded, StoreError> {
+    let mut sheet = Sheet::new(ASKS);
+    for ask in asks {
+        sheet.push([
+            ask.organization.uuid().into(),
+            ask.actor.uuid().into(),
+            ask.key.as_str().into(),
+            or_nil(ask.chosen.map(Id::uuid)),
+        ]);
+    }
+    let backend = reads.backend();
+    let rows = reads.rows(facts_statement(backend), sheet.into_values(backend)).await?;
+    if rows.len() != asks.len() {
+        return Err(StoreError::corrupt(format!("{} rows of facts for {} commands", rows.len(), asks.len())));
+    }
+    let mut loaded = Loaded { facts: Vec::with_capacity(rows.len()), catalogue: 0, clock: None };
+    for row in rows {
+        let operator: Option<bool> =
+            row.try_get("", "operator").map_err(|e| StoreError::corrupt(format!("operator: {e}")))?;
+        let organization = match row.maybe_id("organization_id")? {
+            None => None,
+            Some(id) => Some(OrganizationRow {
+                id,
+                slug: row.word("slug")?,
+                name: row.text("organization_name")?,
+                country: row.word("organization_country")?,
+            }),
+        };
+        let payer = match row.maybe_id::<SubscriptionId>("id")? {
+            None => None,
+            Some(_) => Some(SubscriptionRow::read(&row)?),
+        };
+        let link = match row.maybe_id("linked")? {
+            None => None,
+            Some(id) => Some((id, row.instant("linked_at")?)),
+        };
+        let earlier = match row.maybe_text("answer")? {
+            None => None,
+            Some(answer) => Some(Earlier { request_hash: row.bytes("request_hash")?, answer }),
+        };
+        loaded.catalogue = row.maybe_word("catalogue")?.unwrap_or(0);
+        loaded.clock = row.maybe_word::<i64>("clock")?.map(kernel::from_micros);
+        loaded.facts.push(Facts {
+            known: operator.is_some(),
+            operator: operator.unwrap_or(false),
+            organization,
+            role: row.maybe_word("member_role")?,
+            link,
+            payer,
+            payer_role: row.maybe_word("payer_role")?,
+            earlier,
+        });
+    }
+    Ok(loaded)
+}
+
+const HELD: Columns = &[("organization", Kind::Uuid), ("chosen", Kind::Uuid)];
+
+fn holdings_statement(backend: DatabaseBackend) -> &'static str {
+    static TEXT: [OnceLock<String>; 2] = [OnceLock::new(), OnceLock::new()];
+    let [sqlite, postgres] = &TEXT;
+    let cell = if backend == DatabaseBackend::Sqlite { sqlite } else { postgres };
+    cell.get_or_init(|| {
+        let rows = source(backend, HELD, 1);
+        format!(
+            "WITH payer AS (SELECT DISTINCT COALESCE(l.subscription_id, r.chosen) AS id FROM {rows} \
+                LEFT JOIN links l ON l.organization_id = r.organization AND l.ended_at IS NULL) \
+             SELECT 0 AS part, e.organization_id AS owner, e.offer_id AS offer, e.committed AS a, e.next AS b, \
+                e.charged AS c, e.cap AS d, e.version AS version, e.changed_at AS at, \
+                CASE WHEN e.installed THEN 1 ELSE 0 END + CASE WHEN e.metered THEN 2 ELSE 0 END AS flags, \
+                e.month AS month, e.accrued AS words \
+             FROM {rows} JOIN entitlements e ON e.organization_id = r.organization \
+             UNION ALL \
+             SELECT 1, p.id, e.offer_id, e.next, COUNT(*), 0, 0, 0, 0, 0, '', '' \
+             FROM payer p JOIN links l ON l.subscription_id = p.id AND l.ended_at IS NULL \
+                JOIN entitlements e ON e.organization_id = l.organization_id AND e.next > 0 \
+             GROUP BY p.id, e.offer_id, e.next \
+             UNION ALL \
+             SELECT 2, u.subscription_id, u.subscription_id, u.amount, 0, 0, 0, 0, 0, 0, u.month, u.tax_rate \
+             FROM payer p JOIN unbilled u ON u.subscription_id = p.id"
+        )
+    })
+}
+
+/// What the organizations of `asks` have, and what their payers (linked, else chosen) will be billed.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn holdings(reads: &impl Reads, asks: &[Ask]) -> Result<Holdings, StoreError> {
+    let mut pairs: Vec<_> = asks.iter().map(|ask| (ask.organization, ask.chosen)).collect();
+    pairs.sort_unstable();
+    // An organization whose commands name different payers stands once a payer; its own rows are told apart below.
+    pairs.dedup();
+    let mut sheet = Sheet::new(HELD);
+    for (organization, chosen) in pairs {
+        sheet.push([organization.uuid().into(), or_nil(chosen.map(Id::uuid))]);
+    }
+    let backend = reads.backend();
+    let mut holdings = Holdings::default();
+    for row in reads.rows(holdings_statement(backend), sheet.into_values(backend)).await? {
+        let part: i32 = row.try_get("", "part").map_err(|e| StoreError::corrupt(format!("part: {e}")))?;
+        match part {
+            0 => {
+                let flags: i32 = row.try_get("", "flags").map_err(|e| StoreError::corrupt(format!("flags: {e}")))?;
+                holdings.entitlements.push(EntitlementRow {
+                    organization: row.id("owner")?,
+                    offer: row.id("offer")?,
+                    committed: row.int("a")?,
+                    next: row.int("b")?,
+                    charged: row.int("c")?,
+                    cap: row.int("d")?,
+                    version: row.int("version")?,
+                    changed_at: row.instant("at")?,
+                    installed: flags & 1 != 0,
+                    metered: flags & 2 != 0,
+                    month: row.word("month")?,
+                    accrued: row.word("words")?,
+                });
+            }
+            1 => holdings.renewals.push(RenewalRow {
+                subscription: row.id("owner")?,
+                offer: row.id("offer")?,
+                next: row.int("a")?,
+                organizations: row.int("b")?,
+            }),
+            _ => holdings.unbilled.push(UnbilledRow {
+                subscription: row.id("owner")?,
+                month: row.word("month")?,
+                tax_rate: row.text("words")?,
+                amount: row.int("a")?,
+            }),
+        }
+    }
+    Ok(holdings)
+}
+
+/// What a batch writes, table by table.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// New payers.
+    pub subscriptions: Sheet,
+    /// Their owners.
+    pub roles: Sheet,
+    /// New billing links.
+    pub links: Sheet,
+    /// What organizations have after the batch, one row each.
+    pub entitlements: Sheet,
+    /// Purchases with their answers.
+    pub purchases: Sheet,
+    /// Charges.
+    pub charges: Sheet,
+    /// Ledger postings.
+    pub transfers: Sheet,
+    /// What is added to the payers' unbilled sums.
+    pub unbilled: Sheet,
+    /// Answers of other POSTs.
+    pub idempotency: Sheet,
+    /// Events.
+    pub events: Sheet,
+    /// Their block.
+    pub blocks: Sheet,
+}
+
+struct Table {
+    name: &'static str,
+    columns: Columns,
+    tail: &'static str,
+}
+
+const TABLES: [Table; 11] = [
+    Table { name: "subscriptions", columns: crate::subscriptions::COLUMNS, tail: "" },
+    Table { name: "subscription_roles", columns: crate::subscriptions::ROLES, tail: "" },
+    Table {
+        name: "links",
+        columns: &[
+            ("id", Kind::Uuid),
+            ("organization_id", Kind::Uuid),
+            ("subscription_id", Kind::Uuid),
+            ("linked_by", Kind::Text),
+            ("linked_at", Kind::Int),
+        ],
+        tail: "",
+    },
+    Table {
+        name: "entitlements",
+        columns: &[
+            ("organization_id", Kind::Uuid),
+            ("offer_id", Kind::Uuid),
+            ("committed", Kind::Int),
+            ("next", Kind::Int),
+            ("month", Kind::Text),
+            ("accrued", Kind::Text),
+            ("charged", Kind::Int),
+            ("installed", Kind::Bool),
+            ("metered", Kind::Bool),
+            ("cap", Kind::Int),
+            ("version", Kind::Int),
+            ("changed_at", Kind::Int),
+        ],
+        // The organization is locked; the guard on the version is what would show a fault of ours.
+        tail: "ON CONFLICT (organization_id, offer_id) DO UPDATE SET committed = excluded.committed, \
+               next = excluded.next, month = excluded.month, accrued = excluded.accrued, charged = excluded.charged, \
+               installed = excluded.installed, metered = excluded.metered, cap = excluded.cap, \
+               version = excluded.version, changed_at = excluded.changed_at \
+               WHERE entitlements.version < excluded.version",
+    },
+    Table {
+        name: "purchases",
+        columns: &[
+            ("id", Kind::Uuid),
+            ("organization_id", Kind::Uuid),
+            ("subscription_id", Kind::Uuid),
+            ("actor_id", Kind::Uuid),
+            ("key", Kind::Text),
+            ("request_hash", Kind::Bytes),
+            ("state", Kind::Text),
+            ("answer", Kind::Text),
+            ("at", Kind::Int),
+        ],
+        tail: "",
+    },
+    Table {
+        name: "charges",
+        columns: &[
+            ("id", Kind::Uuid),
+            ("purchase_id", Kind::Uuid),
+            ("subscription_id", Kind::Uuid),
+            ("organization_id", Kind::Uuid),
+            ("offer_id", Kind::Uuid),
+            ("amount", Kind::Int),
+            ("currency", Kind::Text),
+            ("month", Kind::Text),
+            ("tax_rate", Kind::Text),
+            ("basis", Kind::Text),
+            ("at", Kind::Int),
+        ],
+        tail: "",
+    },
+    Table {
+        name: "transfers",
+        columns: &[
+            ("fact", Kind::Uuid),
+            ("leg", Kind::Int),
+            ("debit", Kind::Text),
+            ("credit", Kind::Text),
+            ("amount", Kind::Int),
+            ("currency", Kind::Text),
+            ("at", Kind::Int),
+        ],
+        tail: "",
+    },
+    Table {
+        name: "unbilled",
+        columns: &[
+            ("subscription_id", Kind::Uuid),
+            ("month", Kind::Text),
+            ("tax_rate", Kind::Text),
+            ("amount", Kind::Int),
+        ],
+        tail: "ON CONFLICT (subscription_id, month, tax_rate) DO UPDATE SET amount = unbilled.amount + excluded.amount",
+    },
+    Table { name: "idempotency", columns: crate::idempotency::COLUMNS, tail: "" },
+    Table { name: "blocks", columns: BLOCKS, tail: "" },
+    Table { name: "events", columns: EVENTS, tail: "" },
+];
+
+/// Place of the table whose rows are counted after the write.
+const ENTITLEMENTS: usize = 3;
+
+impl Record {
+    /// Nothing to write, over the events of the batch and their block.
+    #[must_use]
+    pub fn new(events: Sheet, blocks: Sheet) -> Self {
+        let [s, r, l, e, p, c, t, u, i, ..] = TABLES.map(|table| Sheet::new(table.columns));
+        Self {
+            subscriptions: s,
+            roles: r,
+            links: l,
+            entitlements: e,
+            purchases: p,
+            charges: c,
+            transfers: t,
+            unbilled: u,
+            idempotency: i,
+            events,
+            blocks,
+        }
+    }
+
+    fn into_sheets(self) -> [Sheet; 11] {
+        [
+            self.subscriptions,
+            self.roles,
+            self.links,
+            self.entitlements,
+            self.purchases,
+            self.charges,
+            self.transfers,
+            self.unbilled,
+            self.idempotency,
+            self.blocks,
+            self.events,
+        ]
+    }
+}
+
+fn record_statement() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        let mut first = 1;
+        let mut parts = Vec::new();
+        for (place, table) in TABLES.iter().enumerate() {
+            let insert = insert_statement(DatabaseBackend::Postgres, table.name, table.columns, table.tail, first);
+            let counted = if place == ENTITLEMENTS { " RETURNING 1" } else { "" };
+            parts.push(format!("w{place} AS ({insert}{counted})"));
+            first += table.columns.len();
+        }
+        format!("WITH {} SELECT COUNT(*) AS entitlements FROM w{ENTITLEMENTS}", parts.join(", "))
+    })
+}
+
+/// Writes a batch: on PostgreSQL in one statement, on SQLite one a table that has rows.
+///
+/// # Errors
+/// [`StoreError::Conflict`] where a fact was written by another first; else as [`StoreError`] says.
+pub async fn record(tx: &Tx, record: Record) -> Result<(), StoreError> {
+    let expected = record.entitlements.len();
+    let written = if tx.backend() == DatabaseBackend::Sqlite {
+        let mut written = 0;
+        for (place, (table, sheet)) in TABLES.iter().zip(record.into_sheets()).enumerate() {
+            let rows = insert(tx, table.name, table.columns, sheet, table.tail).await?;
+            if place == ENTITLEMENTS {
+                written = rows;
+            }
+        }
+        written
+    } else {
+        let values: Vec<Value> = record.into_sheets().into_iter().flat_map(|s| s.into_values(tx.backend())).collect();
+        let row = tx.query_one(record_statement(), values).await?;
+        let count = row.map_or(Ok(0), |row| row.int("entitlements"))?;
+        u64::try_from(count).unwrap_or(0)
+    };
+    if usize::try_from(written) != Ok(expected) {
+        return Err(StoreError::Conflict("an entitlement was changed by another".into()));
+    }
+    Ok(())
+}

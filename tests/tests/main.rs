@@ -1,0 +1,17 @@
+//! The real program, from outside: HTTP, command line and database, on SQLite and on PostgreSQL. Tests name the rules
+//! (`R-n`) that they show.
+
+mod bad_input;
+mod catalogue;
+mod directory;
+mod faults;
+mod journeys;
+mod operations;
+mod payers;
+mod prices;
+mod purchases;
+mod quotes;
+mod reading;
+mod rights;
+mod verify;
+mod walk;

@@ -1,0 +1,97 @@
+//! `purser verify` proves the books from the facts, and finds one tampered row wherever it is.
+
+use tests::{App, Billing, Options, on_both};
+
+on_both! {
+    one_tampered_row_is_found: Options::at("2018-04-15T10:00:00Z");
+}
+
+/// What is damaged: a table, and a change or removal of one of its rows.
+const DAMAGE: &[(&str, &str)] = &[
+    // purchase
+    ("purchases", "UPDATE purchases SET at = at + 1"),
+    ("purchases", "UPDATE purchases SET state = 'undone'"),
+    ("purchases", "UPDATE purchases SET subscription_id = organization_id"),
+    ("purchases", "DELETE FROM purchases"),
+    // line
+    (
+        "purchases",
+        "UPDATE purchases SET answer = replace(answer, '\"to\":5', '\"to\":6') WHERE answer LIKE '%\"to\":5%'",
+    ),
+    ("purchases", "UPDATE purchases SET answer = replace(answer, '12.75', '12.76') WHERE answer LIKE '%12.75%'"),
+    // charge
+    ("charges", "UPDATE charges SET amount = amount + 1"),
+    ("charges", "UPDATE charges SET month = '2018-05-01'"),
+    ("charges", "UPDATE charges SET basis = replace(basis, '5.10', '5.00') WHERE basis LIKE '%5.10%'"),
+    ("charges", "DELETE FROM charges"),
+    // entitlement
+    ("entitlements", "UPDATE entitlements SET committed = committed + 1"),
+    ("entitlements", "UPDATE entitlements SET next = next + 1"),
+    ("entitlements", "UPDATE entitlements SET charged = charged + 1"),
+    ("entitlements", "DELETE FROM entitlements"),
+    // link
+    (
+        "links",
+        "UPDATE links SET subscription_id = (SELECT s.id FROM kept_ids s ORDER BY s.id <> links.subscription_id DESC LIMIT 1)",
+    ),
+    ("links", "UPDATE links SET ended_at = linked_at"),
+    ("links", "DELETE FROM links"),
+    // price version
+    ("prices", "UPDATE prices SET spec = replace(spec, '5.10', '5.00') WHERE spec LIKE '%5.10%'"),
+    ("prices", "UPDATE prices SET spec = replace(spec, '52.00', '51.00') WHERE spec LIKE '%52.00%'"),
+    ("prices", "UPDATE prices SET valid_from = '2018-04-16' WHERE spec LIKE '%5.10%'"),
+    ("prices", "DELETE FROM prices WHERE spec LIKE '%5.10%'"),
+    // ledger
+    ("transfers", "UPDATE transfers SET amount = amount + 1"),
+    ("transfers", "UPDATE transfers SET credit = debit || 'x'"),
+    ("transfers", "DELETE FROM transfers WHERE leg = (SELECT max(leg) FROM transfers)"),
+    ("unbilled", "UPDATE unbilled SET amount = amount + 1"),
+    // audit
+    ("events", "UPDATE events SET public = replace(public, '5', '6') WHERE public LIKE '%5%'"),
+    ("events", "UPDATE events SET at = at + 1"),
+    ("events", "UPDATE events SET actor = 'system' WHERE actor LIKE 'usr%'"),
+    ("events", "DELETE FROM events"),
+    ("blocks", "UPDATE blocks SET at = at + 1"),
+    ("blocks", "DELETE FROM blocks WHERE number = (SELECT max(number) FROM blocks)"),
+];
+
+async fn one_tampered_row_is_found(app: &App) {
+    let ada = app.as_("ada@fabrikam.example").await;
+    let payer = ada.subscription("Fabrikam Europe").await;
+    let all = [("ms.vss-vstsuser", 5), ("berichthaus.tfstimetracker", 12)];
+    ada.buys_all("fabrikam", &all, Billing::Existing(&payer)).await.status(201);
+    ada.buys("fabrikam", "ms.vss-vstsuser", 7, Billing::Linked).await.status(201);
+    app.events().await;
+    app.stop().await;
+    app.verify();
+    let database = &app.database;
+    database.sql("CREATE TABLE kept_ids AS SELECT id FROM subscriptions").await;
+    let mut missed = Vec::new();
+    for (table, damage) in DAMAGE {
+        database.sql(&format!("CREATE TABLE kept AS SELECT * FROM {table}")).await;
+        assert!(database.sql(&one_row(table, damage)).await > 0, "{damage}: nothing was damaged");
+        let done = app.purser(&["verify"]);
+        let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        if done.status.code() != Some(1) || said.contains("panicked") || said.trim().is_empty() {
+            missed.push(format!("{damage}: {}: {said}", done.status));
+        }
+        database.sql(&format!("DELETE FROM {table}")).await;
+        database.sql(&format!("INSERT INTO {table} SELECT * FROM kept")).await;
+        database.sql("DROP TABLE kept").await;
+        app.verify();
+    }
+    database.sql("DROP TABLE kept_ids").await;
+    assert!(missed.is_empty(), "verify did not find:\n{}", missed.join("\n"));
+}
+
+/// The damage done to one row only, the first that it fits.
+fn one_row(table: &str, damage: &str) -> String {
+    let key = match table {
+        "entitlements" => "offer_id",
+        "transfers" => "fact",
+        "unbilled" => "subscription_id",
+        _ => "id",
+    };
+    let (act, fits) = damage.split_once(" WHERE ").unwrap_or((damage, "1 = 1"));
+    format!("{act} WHERE {key} = (SELECT {key} FROM {table} WHERE {fits} ORDER BY {key} LIMIT 1) AND {fits}")
+}

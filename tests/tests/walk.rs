@@ -1,0 +1,137 @@
+//! A long walk of random purchases beside a model of the rules that shares no code with the server.
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tests::{App, Billing, Options, on_both, setting};
+
+on_both! {
+    a_random_walk_agrees_with_the_model: Options::at("2018-04-01T00:00:00Z");
+}
+
+const DAYS: i64 = 30;
+
+/// An offer of the catalogue, its EUR price in cents.
+struct Offer {
+    slug: &'static str,
+    included: i64,
+    replaces: bool,
+    extension: bool,
+    total: fn(i64) -> i64,
+}
+
+fn graduated(mut quantity: i64, bands: &[(i64, i64)]) -> i64 {
+    let (mut sum, mut below) = (0, 0);
+    for (up_to, unit) in bands {
+        let units = quantity.min(up_to - below);
+        sum += units * unit;
+        quantity -= units;
+        below = *up_to;
+    }
+    sum
+}
+
+const fn offer(slug: &'static str, included: i64, total: fn(i64) -> i64) -> Offer {
+    Offer { slug, included, replaces: false, extension: false, total }
+}
+
+const fn extension(slug: &'static str, included: i64, total: fn(i64) -> i64) -> Offer {
+    Offer { extension: true, ..offer(slug, included, total) }
+}
+
+const OFFERS: &[Offer] = &[
+    offer("ms.vss-vstsuser", 5, |n| graduated(n, &[(5, 510), (95, 680), (995, 340), (i64::MAX, 170)])),
+    Offer { replaces: true, ..offer("ms.build-release-hosted-pipelines", 1, |n| n * 3373) },
+    offer("ms.build-release-private-pipelines", 1, |n| n * 1265),
+    extension("ms.vss-testmanager-web", 0, |n| n * 4385),
+    extension("ms.feed", 5, |n| n * 337),
+    extension("berichthaus.tfstimetracker", 0, |n| graduated(n, &[(10, 210), (i64::MAX, 170)])),
+    extension("spartez.agile-cards", 0, |n| (n + 24) / 25 * 850),
+];
+
+/// What the model knows of an organization's offer.
+#[derive(Default)]
+struct Held {
+    committed: i64,
+    next: i64,
+    /// Cents times days of this month's increases.
+    accrued: i64,
+    /// Cents charged.
+    charged: i64,
+    bought: bool,
+}
+
+impl Held {
+    /// Takes a new total on a day of the month and answers what it costs now.
+    fn buy(&mut self, offer: &Offer, total: i64, day: i64) -> i64 {
+        self.bought = true;
+        self.next = total;
+        if total <= self.committed {
+            return 0;
+        }
+        self.accrued += ((offer.total)(total) - (offer.total)(self.committed)) * (DAYS - day);
+        self.committed = total;
+        let now = (2 * self.accrued + DAYS) / (2 * DAYS) - self.charged;
+        self.charged += now;
+        now
+    }
+
+    fn usable(&self, offer: &Offer) -> i64 {
+        match (offer.replaces, offer.extension && !self.bought) {
+            (_, true) => 0,
+            (true, _) if self.committed > 0 => self.committed,
+            (true, _) => offer.included,
+            _ => offer.included + self.committed,
+        }
+    }
+}
+
+fn euros(cents: i64) -> Value {
+    json!({ "amount": format!("{}.{:02}", cents / 100, cents % 100), "currency": "EUR" })
+}
+
+async fn a_random_walk_agrees_with_the_model(app: &App) {
+    let seed = setting("PURSER_SEED", 1);
+    let mut random = StdRng::seed_from_u64(seed);
+    let ada = app.as_("ada@fabrikam.example").await;
+    let payer = ada.subscription("Fabrikam Europe").await;
+    let mut held: BTreeMap<&str, Held> = OFFERS.iter().map(|offer| (offer.slug, Held::default())).collect();
+    let mut day = 1;
+    for step in 0..80 {
+        if random.random_ratio(1, 4) && day < DAYS {
+            day += random.random_range(1..=3).min(DAYS - day);
+            app.move_clock(&format!("2018-04-{day:02}T{:02}:00:00Z", random.random_range(0..24))).await;
+        }
+        let count = random.random_range(1..=3);
+        let chosen: Vec<&Offer> = OFFERS.choose_multiple(&mut random, count).collect();
+        let most = *[3, 30, 300].choose(&mut random).expect("one of them");
+        let items: Vec<(&str, i64)> = chosen.iter().map(|offer| (offer.slug, random.random_range(0..=most))).collect();
+        let context = format!("seed {seed}, step {step}, day {day}, {items:?}");
+
+        let quote = ada.quotes_all("fabrikam", &items, Billing::Existing(&payer)).await.ok();
+        let bought = ada.buys_all("fabrikam", &items, Billing::Existing(&payer)).await.status(201);
+        assert_eq!(bought["lines"], quote["lines"], "{context}");
+        let (mut now_sum, mut renewal_sum) = (0, 0);
+        for ((offer, (_, total)), line) in chosen.iter().zip(&items).zip(bought["lines"].as_array().expect("lines")) {
+            let held = held.get_mut(offer.slug).expect("a known offer");
+            let (next, usable) = (held.next, held.usable(offer));
+            let now = held.buy(offer, *total, day);
+            let renewal = (offer.total)(*total);
+            let expected = json!([{ "from": next, "to": total }, { "from": usable, "to": held.usable(offer) }]);
+            assert_eq!(json!([line["quantity"], line["usable"]]), expected, "{context}: {line}");
+            assert_eq!((&line["now"], &line["renewal"]), (&euros(now), &euros(renewal)), "{context}: {line}");
+            let has = ada.entitlement("fabrikam", offer.slug).await;
+            let expected = json!([held.committed, held.next, held.usable(offer)]);
+            assert_eq!(json!([has["committed"], has["next"], has["usable"]]), expected, "{context}: {has}");
+            now_sum += now;
+            renewal_sum += renewal;
+        }
+        assert_eq!(bought["now"]["net"], euros(now_sum), "{context}");
+        assert_eq!(bought["renewal"]["net"], euros(renewal_sum), "{context}");
+        let charged: i64 = held.values().map(|held| held.charged).sum();
+        let coming: i64 = OFFERS.iter().map(|offer| (offer.total)(held[offer.slug].next)).sum();
+        assert_eq!(bought["next_invoice"]["net"], euros(charged + coming), "{context}");
+    }
+}
