@@ -120,6 +120,12 @@ fn shaped_like_a_card(text: &str) -> bool {
     false
 }
 
+/// Why a payer cannot have this name.
+#[must_use]
+pub fn name_fault(name: &Name) -> Option<String> {
+    shaped_like_a_card(name.as_str()).then(|| CARD_NUMBER.into())
+}
+
 impl NewSubscription {
     /// Checks what types cannot: the method is taken here, the token is one, texts are bounded. With the simulated
     /// provider `tok_declined` is declined when the card is set up.
@@ -128,6 +134,9 @@ impl NewSubscription {
     /// [`NewSubscriptionFault`], without ever repeating what may be a card number.
     pub fn check(&self, methods: PaymentMethods) -> Result<(), NewSubscriptionFault> {
         use NewSubscriptionFault::{Declined, Field};
+        if let Some(why) = name_fault(&self.name) {
+            return Err(Field("name", why));
+        }
         if let Some((field, why)) = self.profile().fault() {
             return Err(Field(field, why));
         }

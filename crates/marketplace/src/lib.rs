@@ -3,6 +3,7 @@
 //! Parse → decide → record: [`order`] holds what the wire said, [`decide`] and [`command`] are pure, [`record`] turns
 //! what they left into rows, and [`till`] runs all three in one transaction for all that wait.
 
+pub mod action;
 pub mod book;
 pub mod catalogue;
 pub mod command;

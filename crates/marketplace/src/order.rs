@@ -217,8 +217,8 @@ pub struct Command {
 pub enum Act {
     /// Buys.
     Purchase {
-        /// What.
-        order: Order,
+        /// What; boxed, for it is much larger than other acts.
+        order: Box<Order>,
         /// The quote that must still hold.
         quote: Option<String>,
         /// The caller's key.

@@ -172,7 +172,12 @@ pub fn seal(key: &[u8; 32], expires: Timestamp, payer: &str, body: &QuoteBody) -
         renewal: body.renewal.totals,
     };
     let text = serde_json::to_vec(&sealed).unwrap_or_default();
-    let mut mac = Hmac::<Sha256>::new(key.as_slice().into());
+    // HMAC fills a short key up with zeros to its block; doing so here makes a call that cannot fail.
+    let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
+    for (to, from) in block.iter_mut().zip(key) {
+        *to = *from;
+    }
+    let mut mac = Hmac::<Sha256>::new(&block);
     mac.update(&text);
     let tag = mac.finalize().into_bytes();
     format!("quo_{expires:016x}{}", hex::encode(tag.get(..16).unwrap_or_default()))

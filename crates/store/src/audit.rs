@@ -145,7 +145,14 @@ pub fn seal(events: Vec<NewEvent>, ids: &mut IdSource, at: Timestamp) -> (Sheet,
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn append(tx: &Tx, events: Vec<NewEvent>, ids: &mut IdSource, at: Timestamp) -> Result<(), StoreError> {
-    let (rows, blocks) = seal(events, ids, at);
+    write_sealed(tx, seal(events, ids, at)).await
+}
+
+/// Writes what [`seal`] made, in the caller's transaction: for who shares a source of ids and cannot keep it meanwhile.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn write_sealed(tx: &Tx, (rows, blocks): (Sheet, Sheet)) -> Result<(), StoreError> {
     crate::sheet::insert(tx, "blocks", BLOCKS, blocks, "").await?;
     crate::sheet::insert(tx, "events", EVENTS, rows, "").await?;
     Ok(())

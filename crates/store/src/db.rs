@@ -345,6 +345,11 @@ fn for_backend(backend: DatabaseBackend, sql: &str) -> String {
     }
 }
 
+/// The end of a statement that holds the rows it reads; SQLite's one writer holds everything already.
+pub(crate) fn row_lock(backend: DatabaseBackend) -> &'static str {
+    if backend == DatabaseBackend::Postgres { " FOR NO KEY UPDATE" } else { "" }
+}
+
 async fn sqlite(options: &DbOptions, size: u32, reader: bool) -> Result<DatabaseConnection, StoreError> {
     use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
     if let Some(folder) = std::path::Path::new(options.url.trim_start_matches("sqlite://")).parent() {

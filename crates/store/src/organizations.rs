@@ -69,30 +69,28 @@ pub async fn find(
     rows.first().map(standing).transpose()
 }
 
-/// Organizations that `user` is a member of or may buy for (R-2), or all for none; name or slug holding `q`, by id.
+/// Organizations that `user` is a member of or holds a role on the payer of (R-2), or all; name or slug holding `q`,
+/// by id.
 ///
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn visible(
     reads: &impl Reads,
     user: Option<UserId>,
+    all: bool,
     q: &str,
     after: Option<OrganizationId>,
     limit: i64,
 ) -> Result<Vec<Standing>, StoreError> {
     let nil = uuid::Uuid::nil();
-    let values: Vec<Value> = vec![
-        user.map_or(nil, Id::uuid).into(),
-        after.map_or(nil, Id::uuid).into(),
-        like(q).into(),
-        limit.into(),
-    ];
-    let mine = if user.is_some() {
+    let values: Vec<Value> =
+        vec![user.map_or(nil, Id::uuid).into(), after.map_or(nil, Id::uuid).into(), like(q).into(), limit.into()];
+    let mine = if all {
+        ""
+    } else {
         "o.id IN (SELECT organization_id FROM members WHERE user_id = $1 UNION \
             SELECT k.organization_id FROM subscription_roles h JOIN links k ON k.subscription_id = h.subscription_id \
-            WHERE h.user_id = $1 AND k.ended_at IS NULL AND h.role <> 'reader') AND"
-    } else {
-        ""
+            WHERE h.user_id = $1 AND k.ended_at IS NULL) AND"
     };
     let sql = format!(
         "{STANDING} WHERE {mine} o.id > $2 AND (LOWER(o.name) LIKE $3 ESCAPE '!' OR o.slug LIKE $3 ESCAPE '!') \
@@ -212,4 +210,15 @@ pub async fn administrators(
     rows.iter()
         .map(|r| Ok(Holder { user: r.id("id")?, name: r.text("name")?, email: r.text("email")?, role: r.word("role")? }))
         .collect()
+}
+
+/// Holds an organization until the transaction ends, so that who looks at its members and changes them meets nobody;
+/// whether there is such an organization.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn hold(tx: &Tx, id: OrganizationId) -> Result<bool, StoreError> {
+    let lock = crate::db::row_lock(tx.backend());
+    let sql = format!("SELECT id FROM organizations WHERE id = $1{lock}");
+    Ok(tx.query_one(&sql, vec![id.uuid().into()]).await?.is_some())
 }

@@ -368,3 +368,32 @@ pub async fn insert_link(
     .await?;
     Ok(())
 }
+
+/// Holds a payer until the transaction ends, so that who looks at its roles and changes them meets nobody; whether
+/// there is such a payer.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn hold(tx: &Tx, id: SubscriptionId) -> Result<bool, StoreError> {
+    let lock = crate::db::row_lock(tx.backend());
+    let sql = format!("SELECT id FROM subscriptions WHERE id = $1{lock}");
+    Ok(tx.query_one(&sql, vec![id.uuid().into()]).await?.is_some())
+}
+
+/// How many people hold a role on a payer.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn count_holders(
+    reads: &impl Reads,
+    id: SubscriptionId,
+    role: SubscriptionRole,
+) -> Result<i64, StoreError> {
+    let rows = reads
+        .rows(
+            "SELECT COUNT(*) AS holders FROM subscription_roles WHERE subscription_id = $1 AND role = $2",
+            vec![id.uuid().into(), role.as_str().into()],
+        )
+        .await?;
+    rows.first().map_or(Ok(0), |row| row.int("holders"))
+}

@@ -62,3 +62,18 @@ impl<T> Page<T> {
         Self { data: rows.into_iter().map(view).collect(), next }
     }
 }
+
+/// Most characters of a text that is looked for.
+const LONGEST_SEARCH: usize = 200;
+
+/// The text that a list is searched for; none finds all.
+///
+/// # Errors
+/// 422 where it is longer than any name: a database refuses very long patterns.
+pub fn search(asked: Option<String>) -> Result<String, Problem> {
+    let q = asked.unwrap_or_default();
+    if q.chars().count() > LONGEST_SEARCH {
+        return Err(Problem::invalid("/q", format!("must be at most {LONGEST_SEARCH} characters")));
+    }
+    Ok(q)
+}

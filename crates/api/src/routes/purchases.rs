@@ -52,6 +52,7 @@ async fn purchase(
     let organization = state.organization(&organization).await?;
     let order = Order::parse(organization, items, billing, None).map_err(field_problem)?;
     let about = order.clone();
+    let order = Box::new(order);
     let act = Act::Purchase { order, quote, key, request_hash };
     match state.till.submit(Command { caller: person.caller(), act }).await {
         Ok(Answer::Done(answer)) => Ok(created(answer, false)),

@@ -1,0 +1,52 @@
+//! The rows that a page of events names, looked up together.
+
+use std::collections::HashMap;
+
+use kernel::{ChargeId, LinkId, PurchaseId};
+use store::proof::{self, ChargeProof, LinkProof, PurchaseProof, TransferProof};
+use store::{StoreError, Tx};
+
+use super::told::Told;
+
+/// Rows by id; each is taken out by the one event that may name it.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// Purchases.
+    pub purchases: HashMap<PurchaseId, PurchaseProof>,
+    /// Charges.
+    pub charges: HashMap<ChargeId, ChargeProof>,
+    /// Postings of charges, in order.
+    pub transfers: HashMap<ChargeId, Vec<TransferProof>>,
+    /// Links.
+    pub links: HashMap<LinkId, LinkProof>,
+}
+
+impl Evidence {
+    /// Looks up what the events of a page name.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    pub async fn gather(tx: &Tx, page: &[Told]) -> Result<Self, StoreError> {
+        let (mut purchases, mut charges, mut links) = (Vec::new(), Vec::new(), Vec::new());
+        for told in page {
+            match told {
+                Told::Completed(told) => {
+                    purchases.push(told.purchase);
+                    charges.extend(told.lines.iter().filter_map(|line| line.charge));
+                    links.extend(told.link);
+                }
+                Told::SetUp(told) => links.push(told.link),
+                Told::Installation(..) | Told::Other => {}
+            }
+        }
+        let mut evidence = Self::default();
+        for row in proof::transfers(tx, &charges).await? {
+            evidence.transfers.entry(row.fact).or_default().push(row);
+        }
+        let purchases = proof::purchases(tx, &purchases).await?;
+        evidence.purchases = purchases.into_iter().map(|row| (row.id, row)).collect();
+        evidence.charges = proof::charges(tx, &charges).await?.into_iter().map(|row| (row.id, row)).collect();
+        evidence.links = proof::links(tx, &links).await?.into_iter().map(|row| (row.id, row)).collect();
+        Ok(evidence)
+    }
+}

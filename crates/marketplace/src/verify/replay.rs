@@ -1,0 +1,271 @@
+//! One organization's events, replayed: what it has follows from them, version by version.
+//!
+//! An entitlement's versions are its order. The events' ids nearly are: two processes that act for one organization
+//! within their clocks' difference may leave them the other way round, so a change waits for the version before it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use kernel::{EventId, LinkId, OfferId, OrganizationId, PurchaseId, SubscriptionId};
+use store::Tx;
+use store::proof::{self, EntitlementProof, Fact};
+
+use super::days::day_of;
+use super::evidence::Evidence;
+use super::line::{self, Bought};
+use super::shop::Shop;
+use super::told::{Installation, State, Told};
+use super::{Difference, Row, Seen, VerifyError, purchase};
+
+/// A change of an entitlement.
+#[derive(Clone, Debug)]
+enum Change {
+    Bought(Box<Bought>),
+    Installed { event: EventId, at: i64, told: Box<Installation>, on: bool },
+}
+
+impl Change {
+    fn event(&self) -> EventId {
+        match self {
+            Self::Bought(bought) => bought.event,
+            Self::Installed { event, .. } => *event,
+        }
+    }
+
+    fn after(&self) -> &State {
+        match self {
+            Self::Bought(bought) => &bought.line.after,
+            Self::Installed { told, .. } => &told.after,
+        }
+    }
+
+    fn at(&self) -> i64 {
+        match self {
+            Self::Bought(bought) => bought.at,
+            Self::Installed { at, .. } => *at,
+        }
+    }
+
+    /// Whether it may be a line that left everything as it was, which has the version it found.
+    fn may_be_neutral(&self) -> bool {
+        match self {
+            Self::Bought(bought) => bought.is_neutral(),
+            Self::Installed { .. } => false,
+        }
+    }
+}
+
+/// What an organization has of one offer, as far as it is replayed.
+#[derive(Clone, Debug)]
+struct Held {
+    state: State,
+    changed_at: i64,
+    waiting: Vec<Change>,
+}
+
+impl Held {
+    fn nothing(at: i64) -> Self {
+        let state = State {
+            committed: 0,
+            next: 0,
+            month: day_of(at).month(),
+            accrued: "0".to_owned(),
+            charged: 0,
+            installed: false,
+            metered: false,
+            cap: 0,
+            version: 0,
+        };
+        Self { state, changed_at: 0, waiting: Vec::new() }
+    }
+
+    fn enter(&mut self, shop: &Shop, change: Change) -> Result<(), Difference> {
+        self.waiting.push(change);
+        while let Some(place) = self.waiting.iter().position(|change| self.is_next(change)) {
+            let change = self.waiting.swap_remove(place);
+            self.apply(shop, change)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a change's turn has come: what it follows is replayed.
+    fn is_next(&self, change: &Change) -> bool {
+        let (version, found) = (change.after().version, self.state.version);
+        if version != found + 1 {
+            return version <= found;
+        }
+        match change {
+            // It may have left a version as it was that is still to come.
+            Change::Bought(bought) if bought.is_neutral() => {
+                let before = bought.line.before;
+                (before.committed, before.next) == (self.state.committed, self.state.next)
+            }
+            _ => true,
+        }
+    }
+
+    fn apply(&mut self, shop: &Shop, change: Change) -> Result<(), Difference> {
+        let version = change.after().version;
+        if version < self.state.version {
+            // It left a version as it was that is past by now, and posted nothing.
+            return if change.may_be_neutral() {
+                Ok(())
+            } else {
+                let stored = format!("version {version} of an entitlement");
+                Err(Row("events", &change.event()).differs(stored, "another event has that version"))
+            };
+        }
+        if version == self.state.version && !change.may_be_neutral() {
+            let stored = format!("version {version} of an entitlement");
+            return Err(Row("events", &change.event()).differs(stored, "another event has that version"));
+        }
+        match &change {
+            Change::Bought(bought) => line::prove(shop, &self.state, bought)?,
+            Change::Installed { event, told, on, .. } => installed(&self.state, *event, told, *on)?,
+        }
+        if version > self.state.version {
+            self.state = change.after().clone();
+            self.changed_at = change.at();
+        }
+        Ok(())
+    }
+}
+
+fn installed(found: &State, event: EventId, told: &Installation, on: bool) -> Result<(), Difference> {
+    let mut expected = found.clone();
+    expected.installed = on;
+    expected.version += 1;
+    if told.after == expected {
+        return Ok(());
+    }
+    Err(Row("events", &event).differs(format!("{:?}", told.after), format!("{expected:?}")))
+}
+
+/// One organization.
+#[derive(Debug)]
+pub struct Replay {
+    /// Which.
+    pub organization: OrganizationId,
+    held: BTreeMap<OfferId, Held>,
+    purchases: HashSet<PurchaseId>,
+    link: Option<LinkId>,
+}
+
+impl Replay {
+    /// Before its first event.
+    pub fn new(organization: OrganizationId) -> Self {
+        Self { organization, held: BTreeMap::new(), purchases: HashSet::new(), link: None }
+    }
+
+    /// Replays its next event and proves the rows that it names.
+    ///
+    /// # Errors
+    /// The first row that is not what the event says.
+    pub fn tell(
+        &mut self,
+        shop: &Shop,
+        fact: &Fact,
+        told: Told,
+        evidence: &mut Evidence,
+        seen: &mut Seen,
+    ) -> Result<(), Difference> {
+        match told {
+            Told::SetUp(told) => self.linked(fact, told.link, told.subscription, evidence, seen),
+            Told::Installation(told, on) => {
+                let offer = told.offer;
+                self.enter(shop, offer, Change::Installed { event: fact.id, at: fact.at, told, on })
+            }
+            Told::Completed(told) => {
+                if !self.purchases.insert(told.purchase) {
+                    let stored = format!("purchase {}", told.purchase);
+                    return Err(Row("events", &fact.id).differs(stored, "another event completed it"));
+                }
+                if let Some(link) = told.link {
+                    self.linked(fact, link, told.subscription, evidence, seen)?;
+                }
+                for bought in purchase::prove(fact, *told, evidence, seen)? {
+                    self.enter(shop, bought.line.offer, Change::Bought(Box::new(bought)))?;
+                }
+                Ok(())
+            }
+            Told::Other => Ok(()),
+        }
+    }
+
+    fn enter(&mut self, shop: &Shop, offer: OfferId, change: Change) -> Result<(), Difference> {
+        self.held.entry(offer).or_insert_with(|| Held::nothing(change.at())).enter(shop, change)
+    }
+
+    /// A link came into being: the organization had none, and the row is what the event says.
+    fn linked(
+        &mut self,
+        fact: &Fact,
+        id: LinkId,
+        subscription: SubscriptionId,
+        evidence: &mut Evidence,
+        seen: &mut Seen,
+    ) -> Result<(), Difference> {
+        if let Some(live) = self.link.replace(id) {
+            let stored = format!("link {id} of {}", self.organization);
+            return Err(Row("events", &fact.id).differs(stored, format!("link {live} is live")));
+        }
+        let named = Row("links", &id);
+        let row = evidence.links.remove(&id).ok_or_else(|| named.missing(fact.id))?;
+        named.same("organization_id", row.organization, self.organization)?;
+        named.same("subscription_id", row.subscription, subscription)?;
+        named.same("linked_by", row.linked_by.as_str(), fact.actor.as_str())?;
+        named.same("linked_at", row.linked_at, fact.at)?;
+        if let Some(ended) = row.ended_at {
+            return Err(named.differs(format!("ended_at {ended}"), "no event ended it"));
+        }
+        seen.links += 1;
+        Ok(())
+    }
+}
+
+/// Proves what organizations have, once all their events are replayed.
+///
+/// # Errors
+/// The first entitlement that is not what the events leave.
+pub async fn settle(tx: &Tx, finished: Vec<Replay>, seen: &mut Seen) -> Result<(), VerifyError> {
+    let ids: Vec<OrganizationId> = finished.iter().map(|replay| replay.organization).collect();
+    let rows = proof::entitlements(tx, &ids).await?;
+    let mut rows: HashMap<_, _> = rows.into_iter().map(|row| ((row.organization, row.offer), row)).collect();
+    for replay in finished {
+        for (offer, held) in replay.held {
+            let name = format!("of {} to {offer}", replay.organization);
+            let named = Row("entitlements", &name);
+            if let Some(change) = held.waiting.first() {
+                let stored = format!("version {} of {name}", change.after().version);
+                let facts = format!("no event has version {}", held.state.version + 1);
+                return Err(Row("events", &change.event()).differs(stored, facts).into());
+            }
+            if held.state.version == 0 {
+                continue;
+            }
+            let Some(row) = rows.remove(&(replay.organization, offer)) else {
+                return Err(named.differs("no such row", format!("version {}", held.state.version)).into());
+            };
+            is_held(named, &row, &held)?;
+            seen.entitlements += 1;
+        }
+    }
+    if let Some(row) = rows.into_values().next() {
+        let name = format!("of {} to {}", row.organization, row.offer);
+        return Err(Row("entitlements", &name).differs(format!("version {}", row.version), "no event made it").into());
+    }
+    Ok(())
+}
+
+fn is_held(named: Row<'_>, row: &EntitlementProof, held: &Held) -> Result<(), Difference> {
+    let state = &held.state;
+    named.same("committed", row.committed, state.committed)?;
+    named.same("next", row.next, state.next)?;
+    named.same("month", row.month.as_str(), state.month.as_str())?;
+    named.same("accrued", row.accrued.as_str(), state.accrued.as_str())?;
+    named.same("charged", row.charged, state.charged)?;
+    named.same("installed", row.installed, state.installed)?;
+    named.same("metered", row.metered, state.metered)?;
+    named.same("cap", row.cap, state.cap)?;
+    named.same("version", row.version, state.version)?;
+    named.same("changed_at", row.changed_at, held.changed_at)
+}

@@ -1,0 +1,295 @@
+//! What events and stored answers say, as far as the proof reads it.
+
+use kernel::{ChargeId, LinkId, OfferId, OrganizationId, PriceId, PurchaseId, SubscriptionId};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{Difference, Row};
+use store::proof::Fact;
+
+/// An entitlement after an event.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct State {
+    /// Paid units of the month.
+    pub committed: i64,
+    /// Paid units of the next month.
+    pub next: i64,
+    /// The month, by its first day.
+    pub month: String,
+    /// Exact sum of the month's increases.
+    pub accrued: String,
+    /// What of it was charged, minor units.
+    pub charged: i64,
+    /// Whether it is installed.
+    pub installed: bool,
+    /// Whether metered use is on.
+    pub metered: bool,
+    /// Most metered units.
+    pub cap: i64,
+    /// Rises with every change.
+    pub version: i64,
+}
+
+/// Quantities before an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Before {
+    /// Paid units of the month.
+    pub committed: i64,
+    /// Paid units of the next month.
+    pub next: i64,
+}
+
+/// One line of a purchase.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Line {
+    /// Of what.
+    pub offer: OfferId,
+    /// The charge, if anything was charged.
+    pub charge: Option<ChargeId>,
+    /// Its amount, as people write it.
+    pub amount: String,
+    /// What was there.
+    pub before: Before,
+    /// What is there then.
+    pub after: State,
+}
+
+/// `purchase.completed`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Completed {
+    /// The purchase.
+    pub purchase: PurchaseId,
+    /// For whom.
+    pub organization: OrganizationId,
+    /// Who pays.
+    pub subscription: SubscriptionId,
+    /// Whether the payer came into being by it.
+    pub subscription_created: bool,
+    /// The link that came into being by it.
+    pub link: Option<LinkId>,
+    /// The payer's currency.
+    pub currency: kernel::Currency,
+    /// SHA-256 of the answer, hex.
+    pub answer: String,
+    /// SHA-256 of the caller's key and the request's hash, hex, where the event holds it.
+    pub request: Option<String>,
+    /// What was bought.
+    pub lines: Vec<Line>,
+}
+
+/// `billing.set_up`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct SetUp {
+    /// The link.
+    pub link: LinkId,
+    /// Whose.
+    pub organization: OrganizationId,
+    /// Who pays.
+    pub subscription: SubscriptionId,
+}
+
+/// `extension.installed` and `extension.removed`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Installation {
+    /// Where.
+    pub organization: OrganizationId,
+    /// Of what.
+    pub offer: OfferId,
+    /// What is there then.
+    pub after: State,
+}
+
+/// `price.published`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Published {
+    /// The version's id.
+    pub price: PriceId,
+    /// Of which offer.
+    pub offer: OfferId,
+    /// In which currency.
+    pub currency: String,
+    /// Its number.
+    pub version: i64,
+    /// First day it is in force; empty for the beginning of time.
+    pub valid_from: String,
+    /// SHA-256 of the stored spec, hex.
+    pub spec_sha256: String,
+}
+
+/// `offer.published` and `offer.changed`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OfferTold {
+    /// Which.
+    pub offer: OfferId,
+    /// Its name in addresses.
+    pub slug: String,
+    /// The fields that are new or changed.
+    pub after: Map<String, Value>,
+}
+
+/// `publisher.changed`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PublisherTold {
+    /// Its slug.
+    pub publisher: String,
+    /// Name and share.
+    pub after: Map<String, Value>,
+}
+
+/// `subscription.created`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PayerTold {
+    /// Which.
+    pub subscription: SubscriptionId,
+    /// Its currency, for good.
+    pub currency: String,
+}
+
+/// What an event of an organization tells the proof.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// A purchase.
+    Completed(Box<Completed>),
+    /// A link.
+    SetUp(SetUp),
+    /// Installed (`true`) or removed.
+    Installation(Box<Installation>, bool),
+    /// Something that leaves none of the rows proven here.
+    Other,
+}
+
+/// Reads the public part of an event.
+///
+/// # Errors
+/// [`Difference`] where it does not say what an event of its kind says.
+pub fn read<'a, T: Deserialize<'a>>(fact: &'a Fact) -> Result<T, Difference> {
+    serde_json::from_str(&fact.public).map_err(|error| {
+        Row("events", &fact.id).differs(format!("{} that cannot be read ({error})", fact.kind), "what such an event says")
+    })
+}
+
+impl Told {
+    /// Reads an event of an organization.
+    ///
+    /// # Errors
+    /// [`Difference`] where it does not say what an event of its kind says.
+    pub fn of(fact: &Fact) -> Result<Self, Difference> {
+        let told = match fact.kind.as_str() {
+            "purchase.completed" => Self::Completed(Box::new(read(fact)?)),
+            "billing.set_up" => Self::SetUp(read(fact)?),
+            "extension.installed" => Self::Installation(Box::new(read(fact)?), true),
+            "extension.removed" => Self::Installation(Box::new(read(fact)?), false),
+            _ => Self::Other,
+        };
+        let organization = match &told {
+            Self::Completed(told) => Some(told.organization),
+            Self::SetUp(told) => Some(told.organization),
+            Self::Installation(told, _) => Some(told.organization),
+            Self::Other => fact.organization,
+        };
+        if organization != fact.organization {
+            let (one, other) = (shown(fact.organization), shown(organization));
+            return Err(Row("events", &fact.id).differs(format!("organization {one}"), format!("organization {other}")));
+        }
+        Ok(told)
+    }
+}
+
+fn shown<T: std::fmt::Display>(id: Option<T>) -> String {
+    id.map_or_else(|| "none".to_owned(), |id| id.to_string())
+}
+
+/// A stored answer of a purchase.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Answer {
+    /// The purchase.
+    pub id: PurchaseId,
+    /// When, RFC 3339.
+    pub at: String,
+    /// For whom.
+    pub organization: OrganizationId,
+    /// Who pays.
+    pub subscription: Option<SubscriptionId>,
+    /// What it did to billing.
+    pub billing: String,
+    /// What was bought.
+    pub lines: Vec<AnswerLine>,
+    /// Sums of what is due now.
+    pub now: Sums,
+    /// Sums of a full month.
+    pub renewal: Sums,
+    /// Its state.
+    pub state: String,
+    /// Whether the payer came into being by it.
+    pub subscription_created: bool,
+    /// Whether a link came into being by it.
+    pub billing_set_up: bool,
+    /// Who bought.
+    pub purchased_by: String,
+}
+
+/// One line of an answer.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AnswerLine {
+    /// The offer's slug.
+    pub offer: String,
+    /// Paid units of the next month.
+    pub quantity: FromTo,
+    /// Units that are free.
+    pub included: i64,
+    /// Units that may be used.
+    pub usable: FromTo,
+    /// This month's part.
+    pub now: Amount,
+    /// A full month.
+    pub renewal: Amount,
+    /// How it was worked out.
+    pub why: Vec<Why>,
+}
+
+/// One step of an explanation.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Why {
+    /// Its name.
+    pub step: String,
+    /// For people.
+    pub detail: String,
+    /// Its result.
+    pub value: String,
+}
+
+/// Before and after.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct FromTo {
+    /// Before.
+    pub from: i64,
+    /// After.
+    pub to: i64,
+}
+
+/// Money as an answer writes it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Amount {
+    /// The amount.
+    pub amount: String,
+    /// The currency.
+    pub currency: String,
+}
+
+/// Net, tax and total.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Sums {
+    /// Before tax.
+    pub net: Amount,
+    /// Tax.
+    pub tax: Amount,
+    /// Both.
+    pub total: Amount,
+}
+
+impl AnswerLine {
+    /// The first step of that name.
+    pub fn step(&self, name: &str) -> Option<&Why> {
+        self.why.iter().find(|why| why.step == name)
+    }
+}
