@@ -47,10 +47,15 @@ impl Profile {
 
 /// How a new payer pays, as a request says it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(
+    tag = "method",
+    rename_all = "snake_case",
+    deny_unknown_fields,
+    expecting = "an object with the member method: invoice or card"
+)]
 pub enum Payment {
-    /// By transfer, on an invoice.
-    Invoice,
+    /// By transfer, on an invoice. With braces, since serde refuses further fields only then.
+    Invoice {},
     /// By a card that the provider keeps under a token.
     Card {
         /// The provider's token; never a card number.
@@ -141,8 +146,8 @@ impl NewSubscription {
             return Err(Field(field, why));
         }
         match &self.payment {
-            Payment::Invoice if methods.invoice => Ok(()),
-            Payment::Invoice => Err(Field("payment/method", "invoice is not taken here; pay by card".into())),
+            Payment::Invoice {} if methods.invoice => Ok(()),
+            Payment::Invoice {} => Err(Field("payment/method", "invoice is not taken here; pay by card".into())),
             Payment::Card { .. } if !methods.simulated => {
                 Err(Field("payment/method", "cards are not taken here; pay by invoice".into()))
             }
@@ -183,7 +188,7 @@ impl NewSubscription {
             country: self.country,
             currency: self.currency,
             method: match self.payment {
-                Payment::Invoice => PaymentMethod::Invoice,
+                Payment::Invoice {} => PaymentMethod::Invoice,
                 Payment::Card { .. } => PaymentMethod::Card,
             },
             spending_limit: false,
@@ -204,7 +209,7 @@ impl NewSubscription {
             currency: self.currency,
             payment_method: payer.method.as_str().to_owned(),
             payment_token: match &self.payment {
-                Payment::Invoice => String::new(),
+                Payment::Invoice {} => String::new(),
                 Payment::Card { token } => token.clone(),
             },
             spending_limit: false,

@@ -57,8 +57,12 @@ impl Situation<'_> {
     /// All actions: buy, try, install, request.
     #[must_use]
     pub fn actions(&self, policy: &Policy) -> Vec<Action> {
-        let reasons =
-            [("buy", self.buy(policy)), ("try", self.trial()), ("install", self.install()), ("request", self.request())];
+        let reasons = [
+            ("buy", self.buy(policy)),
+            ("try", self.trial()),
+            ("install", self.install()),
+            ("request", self.request()),
+        ];
         reasons.map(|(action, reasons)| Action { action, allowed: reasons.is_empty(), reasons }).into()
     }
 
@@ -103,7 +107,11 @@ impl Situation<'_> {
     fn trial(&self) -> Vec<Obstacle> {
         let mut reasons = self.missing(Permission::TrialStart);
         reasons.push(if self.offer.definition.trial_days > 0 {
-            Obstacle::new("not_available", "Trials cannot be started here yet.", "Buy it, or ask the operator when they can.")
+            Obstacle::new(
+                "not_available",
+                "Trials cannot be started here yet.",
+                "Buy it, or ask the operator when they can.",
+            )
         } else {
             Obstacle::new("no_trial", "This offer has no trial.", "Buy it; a small quantity can be cancelled any time.")
         });
@@ -113,7 +121,11 @@ impl Situation<'_> {
     fn install(&self) -> Vec<Obstacle> {
         let mut reasons = self.missing(Permission::ExtensionInstall);
         if self.offer.definition.kind != OfferKind::Extension {
-            reasons.push(Obstacle::new("not_an_extension", "Only extensions are installed.", "Buy units of it instead."));
+            reasons.push(Obstacle::new(
+                "not_an_extension",
+                "Only extensions are installed.",
+                "Buy units of it instead.",
+            ));
         }
         reasons
     }
@@ -124,7 +136,10 @@ impl Situation<'_> {
             return vec![Obstacle::new("not_needed", "You may buy this yourself.", "Buy it.")];
         }
         let mut reasons = self.missing(Permission::RequestMake);
-        let remedy = "Ask an owner or administrator of the organization in person.";
+        let remedy = match self.payer {
+            Some(_) => "Ask someone with a purchasing role on the organization's subscription in person.",
+            None => "Ask an owner or administrator of the organization in person.",
+        };
         reasons.push(Obstacle::new("not_available", "Requests cannot be made here yet.", remedy));
         reasons
     }
@@ -136,7 +151,7 @@ mod tests {
     use super::*;
     use crate::catalogue::{Catalogue, Definition, file::parse};
     use billing::{PaymentMethod, PaymentMethods, SubscriptionKind, SubscriptionStatus, TaxRates};
-    use kernel::{Id, IdSource, SubscriptionId};
+    use kernel::{IdSource, SubscriptionId};
 
     fn offer(slug: &str, change: fn(&mut Definition)) -> Offer {
         let file = parse(include_str!("../../../config/catalog.toml")).unwrap();

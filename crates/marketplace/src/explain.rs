@@ -17,13 +17,15 @@ pub async fn explain(reads: &impl Reads, id: ChargeId) -> Result<Option<String>,
     let basis: ChargeBasis =
         serde_json::from_str(&charge.basis).map_err(|e| StoreError::corrupt(format!("basis of {id}: {e}")))?;
     let organization = store::organizations::find(reads, charge.organization, None).await?;
-    let organization = organization.map_or_else(|| charge.organization.to_string(), |found| {
-        format!("{} ({})", found.organization.slug, found.organization.name)
-    });
+    let organization = organization.map_or_else(
+        || charge.organization.to_string(),
+        |found| format!("{} ({})", found.organization.slug, found.organization.name),
+    );
     let payer = store::subscriptions::find(reads, charge.subscription, None).await?;
-    let payer = payer.map_or_else(|| charge.subscription.to_string(), |(row, _)| {
-        format!("{} ({}), {}", row.name, row.id, row.country)
-    });
+    let payer = payer.map_or_else(
+        || charge.subscription.to_string(),
+        |(row, _)| format!("{} ({}), {}", row.name, row.id, row.country),
+    );
     let postings = store::proof::transfers(reads, &[id]).await?;
     Ok(Some(text(&charge, &basis, &organization, &payer, &postings)))
 }
@@ -84,6 +86,7 @@ fn ledger(text: &mut String, postings: &[TransferProof], currency: Currency) {
     let amounts = postings.iter().map(|posting| amount(posting).len()).max().unwrap_or(0);
     for posting in postings {
         let TransferProof { debit, credit, .. } = posting;
-        let _ = writeln!(text, "  Dr {debit:<debits$}  Cr {credit:<credits$}  {:>amounts$} {currency}", amount(posting));
+        let _ =
+            writeln!(text, "  Dr {debit:<debits$}  Cr {credit:<credits$}  {:>amounts$} {currency}", amount(posting));
     }
 }

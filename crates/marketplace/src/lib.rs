@@ -13,6 +13,7 @@ pub mod verify;
 pub mod order;
 pub mod policy;
 pub mod question;
+pub mod queue;
 pub mod quote;
 pub mod record;
 pub mod refusal;

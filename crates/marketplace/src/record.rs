@@ -11,14 +11,15 @@ use store::till::{EntitlementRow, Record};
 /// The rows of a batch: entitlements as they are in the book at its end, all else as each command left it.
 #[must_use]
 pub fn record(book: &Book, writes: Vec<Writes>, ids: &mut IdSource, at: Timestamp) -> Record {
-    let events = writes.iter().map(|w| w.event.clone()).collect();
-    let (events, blocks) = audit::seal(events, ids, at);
-    let mut record = Record::new(events, blocks);
+    let mut record = Record::default();
+    let mut events = Vec::with_capacity(writes.len());
     let mut unbilled: BTreeMap<(SubscriptionId, Month, String), i64> = BTreeMap::new();
-    for write in &writes {
-        payer_rows(&mut record, write);
-        purchase_rows(&mut record, write, &mut unbilled);
+    for write in writes {
+        payer_rows(&mut record, &write);
+        purchase_rows(&mut record, &write, &mut unbilled);
+        events.push(write.event);
     }
+    (record.events, record.blocks) = audit::seal(events, ids, at);
     // Rows are in the order of their keys, so that no two batches wait for each other in a circle.
     for ((subscription, month, rate), amount) in unbilled {
         record.unbilled.push([subscription.uuid().into(), month.to_string().into(), rate.into(), amount.into()]);

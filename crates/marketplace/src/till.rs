@@ -7,13 +7,14 @@
 use crate::book::Book;
 use crate::catalogue::Catalogue;
 use crate::shelf::Shelf;
-use crate::command::{Decision, Writes, decide};
+use crate::command::{Decision, decide};
 use crate::order::Command;
 use crate::policy::Policy;
+use crate::queue::{self, Queue};
 use crate::record::record;
 use crate::refusal::Refusal;
-use kernel::{Clock, IdSource, OrganizationId, Timestamp};
-use std::collections::{HashMap, HashSet, VecDeque};
+use kernel::{Clock, IdSource, OrganizationId};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::{Db, StoreError};
@@ -59,21 +60,21 @@ pub enum Failure {
 /// Called after each commit with the organizations that it touched.
 pub type AfterCommit = Arc<dyn Fn(&[OrganizationId]) + Send + Sync>;
 
-struct Waiting {
+struct Slip {
     command: Command,
-    since: Instant,
     answer: oneshot::Sender<Result<Answer, Failure>>,
 }
 
+type Waiting = queue::Waiting<Slip>;
+
 #[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Waiting>,
-    busy: HashSet<OrganizationId>,
+struct Counter {
+    queue: Queue<Slip>,
     closed: bool,
 }
 
 struct Shared {
-    queue: Mutex<Queue>,
+    counter: Mutex<Counter>,
     arrived: Notify,
     limits: Limits,
     db: Db,
@@ -122,7 +123,7 @@ impl Till {
         after_commit: AfterCommit,
     ) -> (Self, Lanes) {
         let shared = Arc::new(Shared {
-            queue: Mutex::default(),
+            counter: Mutex::default(),
             arrived: Notify::new(),
             limits,
             db,
@@ -142,12 +143,14 @@ impl Till {
     pub async fn submit(&self, command: Command) -> Result<Answer, Failure> {
         let (sender, receiver) = oneshot::channel();
         {
-            let mut queue = self.shared.lock();
-            if queue.closed || queue.waiting.len() >= self.shared.limits.queue {
+            let mut counter = self.shared.lock();
+            if counter.closed || counter.queue.len() >= self.shared.limits.queue {
                 metrics::counter!("till_refused_total").increment(1);
                 return Err(Failure::Unavailable);
             }
-            queue.waiting.push_back(Waiting { command, since: Instant::now(), answer: sender });
+            let organization = command.organization();
+            let item = Slip { command, answer: sender };
+            counter.queue.push(Waiting { organization, since: Instant::now(), item });
         }
         self.shared.arrived.notify_one();
         receiver.await.unwrap_or(Err(Failure::Fault))
@@ -162,88 +165,59 @@ impl Till {
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Counter> {
+        self.counter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What waits, up to a batch, of organizations that no other lane holds; none once closed and empty.
     async fn take(&self) -> Option<Vec<Waiting>> {
         loop {
             let arrived = self.arrived.notified();
-            {
-                let mut queue = self.lock();
-                let batch = pick(&mut queue, self.limits);
-                if !batch.is_empty() {
-                    if !queue.waiting.is_empty() {
+            let expired = {
+                let mut counter = self.lock();
+                let batch = counter.queue.take(self.limits.batch, Instant::now(), self.limits.wait);
+                if !batch.taken.is_empty() {
+                    if !counter.queue.is_empty() {
                         self.arrived.notify_one();
                     }
-                    return Some(batch);
+                    expire(batch.expired);
+                    return Some(batch.taken);
                 }
-                if queue.closed && queue.waiting.is_empty() {
+                if counter.closed && counter.queue.is_empty() {
                     // The next lane is waiting to hear it too.
                     self.arrived.notify_one();
+                    expire(batch.expired);
                     return None;
                 }
-            }
+                batch.expired
+            };
+            expire(expired);
             arrived.await;
         }
     }
 
     /// Gives organizations back, and commands that are to be decided in the next batch to the front of the queue.
     fn give_back(&self, held: &HashSet<OrganizationId>, later: Vec<Waiting>) {
-        let mut queue = self.lock();
-        for organization in held {
-            queue.busy.remove(organization);
-        }
-        for waiting in later.into_iter().rev() {
-            queue.waiting.push_front(waiting);
-        }
-        if !queue.waiting.is_empty() || queue.closed {
+        let mut counter = self.lock();
+        counter.queue.give_back(held, later);
+        if !counter.queue.is_empty() || counter.closed {
             self.arrived.notify_one();
         }
     }
 }
 
-/// Takes commands in their order; no organization has more than half of a batch, and one whose turn it is not keeps its
-/// place and its order.
-fn pick(queue: &mut Queue, limits: Limits) -> Vec<Waiting> {
-    let mut batch = Vec::new();
-    let mut share: HashMap<OrganizationId, usize> = HashMap::new();
-    let mut kept = VecDeque::new();
-    let most = limits.batch.div_ceil(2).max(1);
-    while let Some(waiting) = queue.waiting.pop_front() {
-        if batch.len() >= limits.batch.max(1) {
-            kept.push_back(waiting);
-            break;
-        }
-        if waiting.since.elapsed() > limits.wait {
-            metrics::counter!("till_expired_total").increment(1);
-            let _ = waiting.answer.send(Err(Failure::Unavailable));
-            continue;
-        }
-        let organization = waiting.command.organization();
-        let taken = share.entry(organization).or_insert(0);
-        if queue.busy.contains(&organization) || *taken >= most {
-            // Later ones of the same organization stay behind it.
-            *taken = usize::MAX;
-            kept.push_back(waiting);
-            continue;
-        }
-        *taken += 1;
-        batch.push(waiting);
+fn expire(waiting: Vec<Waiting>) {
+    for waiting in waiting {
+        metrics::counter!("till_expired_total").increment(1);
+        // Who hung up meanwhile asks again with the same key.
+        let _ = waiting.item.answer.send(Err(Failure::Unavailable));
     }
-    kept.append(&mut queue.waiting);
-    queue.waiting = kept;
-    for waiting in &batch {
-        queue.busy.insert(waiting.command.organization());
-    }
-    batch
 }
 
 async fn lane(shared: Arc<Shared>) {
     let mut ids = IdSource::from_os();
     while let Some(batch) = shared.take().await {
-        let held: HashSet<_> = batch.iter().map(|waiting| waiting.command.organization()).collect();
+        let held: HashSet<_> = batch.iter().map(|waiting| waiting.organization).collect();
         metrics::histogram!("till_batch_commands").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
         let later = run(&shared, batch, &mut ids).await;
         shared.give_back(&held, later);
@@ -254,10 +228,10 @@ async fn lane(shared: Arc<Shared>) {
 async fn run(shared: &Shared, batch: Vec<Waiting>, ids: &mut IdSource) -> Vec<Waiting> {
     let mut tried = 0;
     loop {
-        let commands: Vec<&Command> = batch.iter().map(|waiting| &waiting.command).collect();
+        let commands: Vec<&Command> = batch.iter().map(|waiting| &waiting.item.command).collect();
         tried += 1;
         match attempt(shared, &commands, ids).await {
-            Ok(decided) => return answer(shared, batch, decided),
+            Ok(settled) => return answer(shared, batch, settled),
             Err(StoreError::Conflict(why)) if tried < TRIES => {
                 tracing::debug!(%why, tried, "a batch of the till is run again");
                 metrics::counter!("till_retries_total").increment(1);
@@ -270,7 +244,7 @@ async fn run(shared: &Shared, batch: Vec<Waiting>, ids: &mut IdSource) -> Vec<Wa
             Err(error @ (StoreError::Unavailable(_) | StoreError::Conflict(_))) => {
                 tracing::warn!(%error, commands = batch.len(), "the till cannot write");
                 for waiting in batch {
-                    let _ = waiting.answer.send(Err(Failure::Unavailable));
+                    let _ = waiting.item.answer.send(Err(Failure::Unavailable));
                 }
                 return Vec::new();
             }
@@ -282,7 +256,7 @@ async fn run(shared: &Shared, batch: Vec<Waiting>, ids: &mut IdSource) -> Vec<Wa
             Err(error) => {
                 tracing::error!(%error, "a command of the till failed");
                 for waiting in batch {
-                    let _ = waiting.answer.send(Err(Failure::Fault));
+                    let _ = waiting.item.answer.send(Err(Failure::Fault));
                 }
                 return Vec::new();
             }
@@ -298,28 +272,27 @@ async fn singly(shared: &Shared, batch: Vec<Waiting>, ids: &mut IdSource) -> Vec
     later
 }
 
-fn answer(shared: &Shared, batch: Vec<Waiting>, decided: Vec<Result<Decision, Refusal>>) -> Vec<Waiting> {
+/// A decision without what was written: the reply to give, or none where the next batch decides.
+type Settled = Option<Result<Answer, Refusal>>;
+
+fn answer(shared: &Shared, batch: Vec<Waiting>, settled: Vec<Settled>) -> Vec<Waiting> {
     let mut later = Vec::new();
-    let mut touched = Vec::new();
-    for (waiting, decision) in batch.into_iter().zip(decided) {
-        let reply = match decision {
-            Ok(Decision::Write(writes, body)) => {
-                touched.push(writes.organization);
-                Ok(Answer::Done(body))
-            }
-            Ok(Decision::Replay(body)) => Ok(Answer::Replayed(body)),
-            Ok(Decision::Nothing) => Ok(Answer::Nothing),
-            Ok(Decision::NextBatch) => {
-                later.push(waiting);
-                continue;
-            }
-            Err(refusal) => Err(Failure::Refused(refusal)),
-        };
-        // Who hung up meanwhile asks again with the same key.
-        let _ = waiting.answer.send(reply);
-    }
+    let touched: Vec<_> = batch
+        .iter()
+        .zip(&settled)
+        .filter(|(_, settled)| matches!(settled, Some(Ok(Answer::Done(_)))))
+        .map(|(waiting, _)| waiting.organization)
+        .collect();
     if !touched.is_empty() {
+        // Before the answers go out, so that who has one reads what it did.
         (shared.after_commit)(&touched);
+    }
+    for (waiting, settled) in batch.into_iter().zip(settled) {
+        match settled {
+            // Who hung up meanwhile asks again with the same key.
+            Some(reply) => drop(waiting.item.answer.send(reply.map_err(Failure::Refused))),
+            None => later.push(waiting),
+        }
     }
     later
 }
@@ -329,7 +302,7 @@ async fn attempt(
     shared: &Shared,
     commands: &[&Command],
     ids: &mut IdSource,
-) -> Result<Vec<Result<Decision, Refusal>>, StoreError> {
+) -> Result<Vec<Settled>, StoreError> {
     let asks: Vec<_> = commands.iter().map(|command| command.ask()).collect();
     let tx = shared.db.begin_till().await?;
     let worked = async {
@@ -340,23 +313,31 @@ async fn attempt(
         let now = loaded.clock.unwrap_or_else(|| shared.clock.now());
         let (mut book, standings) =
             Book::gather(catalogue, Arc::clone(&shared.policy), &asks, loaded.facts, holdings)?;
-        let decided: Vec<_> = commands
-            .iter()
-            .zip(&standings)
-            .map(|(command, standing)| decide(&mut book, command, standing, now, ids))
-            .collect();
-        let writes = written(&decided);
+        let mut writes = Vec::with_capacity(commands.len());
+        let mut settled = Vec::with_capacity(commands.len());
+        for (command, standing) in commands.iter().zip(&standings) {
+            settled.push(match decide(&mut book, command, standing, now, ids) {
+                Ok(Decision::Write(write, body)) => {
+                    writes.push(*write);
+                    Some(Ok(Answer::Done(body)))
+                }
+                Ok(Decision::Replay(body)) => Some(Ok(Answer::Replayed(body))),
+                Ok(Decision::Nothing) => Some(Ok(Answer::Nothing)),
+                Ok(Decision::NextBatch) => None,
+                Err(refusal) => Some(Err(refusal)),
+            });
+        }
         let anything = !writes.is_empty();
         if anything {
             store::till::record(&tx, record(&book, writes, ids, now)).await?;
         }
-        Ok((decided, anything))
+        Ok((settled, anything))
     };
     match worked.await {
-        Ok((decided, true)) => tx.commit().await.map(|()| decided),
-        Ok((decided, false)) => {
+        Ok((settled, true)) => tx.commit().await.map(|()| settled),
+        Ok((settled, false)) => {
             tx.rollback().await;
-            Ok(decided)
+            Ok(settled)
         }
         Err(error) => {
             tx.rollback().await;
@@ -365,18 +346,3 @@ async fn attempt(
     }
 }
 
-fn written(decided: &[Result<Decision, Refusal>]) -> Vec<Writes> {
-    decided
-        .iter()
-        .filter_map(|decision| match decision {
-            Ok(Decision::Write(writes, _)) => Some(writes.as_ref().clone()),
-            _ => None,
-        })
-        .collect()
-}
-
-/// The instant of a question, by the test clock where there is one.
-#[must_use]
-pub fn instant_of(test_clock: Option<Timestamp>, clock: &dyn Clock) -> Timestamp {
-    test_clock.unwrap_or_else(|| clock.now())
-}

@@ -1,19 +1,8 @@
 //! Answers kept for good under a caller's key, for every POST but purchases, which keep their own.
 
 use crate::row::Row;
-use crate::sheet::{Columns, Kind};
 use crate::{Reads, StoreError, Tx};
 use kernel::{Timestamp, micros};
-
-pub(crate) const COLUMNS: Columns = &[
-    ("caller", Kind::Text),
-    ("route", Kind::Text),
-    ("key", Kind::Text),
-    ("request_hash", Kind::Bytes),
-    ("status", Kind::Int),
-    ("answer", Kind::Text),
-    ("at", Kind::Int),
-];
 
 /// A kept answer.
 #[derive(Clone, Debug)]

@@ -177,9 +177,7 @@ pub async fn unbilled_debits(reads: &impl Reads) -> Result<Vec<(String, i64)>, S
 ///
 /// # Errors
 /// As [`StoreError`] says.
-pub async fn entitlement_without_event(
-    reads: &impl Reads,
-) -> Result<Option<(OrganizationId, OfferId)>, StoreError> {
+pub async fn entitlement_without_event(reads: &impl Reads) -> Result<Option<(OrganizationId, OfferId)>, StoreError> {
     let rows = reads
         .rows(
             "SELECT n.organization_id, n.offer_id FROM entitlements n \

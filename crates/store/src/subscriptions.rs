@@ -397,3 +397,24 @@ pub async fn count_holders(
         .await?;
     rows.first().map_or(Ok(0), |row| row.int("holders"))
 }
+
+/// All payers, with the role that `user` has on each; name holding `q`, after an id, by id.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn every(
+    reads: &impl Reads,
+    user: UserId,
+    q: &str,
+    after: Option<SubscriptionId>,
+    limit: i64,
+) -> Result<Vec<(SubscriptionRow, Option<SubscriptionRole>)>, StoreError> {
+    let sql = format!(
+        "SELECT {SELECT}, sr.role FROM subscriptions s \
+         LEFT JOIN subscription_roles sr ON sr.subscription_id = s.id AND sr.user_id = $4 \
+         WHERE s.id > $1 AND LOWER(s.name) LIKE $2 ESCAPE '!' ORDER BY s.id LIMIT $3"
+    );
+    let after = after.map_or(uuid::Uuid::nil(), Id::uuid);
+    let rows = reads.rows(&sql, vec![after.into(), like(q).into(), limit.into(), user.uuid().into()]).await?;
+    rows.iter().map(|row| Ok((SubscriptionRow::read(row)?, row.maybe_word("role")?))).collect()
+}

@@ -350,8 +350,6 @@ pub struct Record {
     pub transfers: Sheet,
     /// What is added to the payers' unbilled sums.
     pub unbilled: Sheet,
-    /// Answers of other POSTs.
-    pub idempotency: Sheet,
     /// Events.
     pub events: Sheet,
     /// Their block.
@@ -364,7 +362,7 @@ struct Table {
     tail: &'static str,
 }
 
-const TABLES: [Table; 11] = [
+const TABLES: [Table; 10] = [
     Table { name: "subscriptions", columns: crate::subscriptions::COLUMNS, tail: "" },
     Table { name: "subscription_roles", columns: crate::subscriptions::ROLES, tail: "" },
     Table {
@@ -456,7 +454,6 @@ const TABLES: [Table; 11] = [
         ],
         tail: "ON CONFLICT (subscription_id, month, tax_rate) DO UPDATE SET amount = unbilled.amount + excluded.amount",
     },
-    Table { name: "idempotency", columns: crate::idempotency::COLUMNS, tail: "" },
     Table { name: "blocks", columns: BLOCKS, tail: "" },
     Table { name: "events", columns: EVENTS, tail: "" },
 ];
@@ -464,11 +461,10 @@ const TABLES: [Table; 11] = [
 /// Place of the table whose rows are counted after the write.
 const ENTITLEMENTS: usize = 3;
 
-impl Record {
-    /// Nothing to write, over the events of the batch and their block.
-    #[must_use]
-    pub fn new(events: Sheet, blocks: Sheet) -> Self {
-        let [s, r, l, e, p, c, t, u, i, ..] = TABLES.map(|table| Sheet::new(table.columns));
+impl Default for Record {
+    /// Nothing to write.
+    fn default() -> Self {
+        let [s, r, l, e, p, c, t, u, blocks, events] = TABLES.map(|table| Sheet::new(table.columns));
         Self {
             subscriptions: s,
             roles: r,
@@ -478,13 +474,14 @@ impl Record {
             charges: c,
             transfers: t,
             unbilled: u,
-            idempotency: i,
             events,
             blocks,
         }
     }
+}
 
-    fn into_sheets(self) -> [Sheet; 11] {
+impl Record {
+    fn into_sheets(self) -> [Sheet; 10] {
         [
             self.subscriptions,
             self.roles,
@@ -494,7 +491,6 @@ impl Record {
             self.charges,
             self.transfers,
             self.unbilled,
-            self.idempotency,
             self.blocks,
             self.events,
         ]

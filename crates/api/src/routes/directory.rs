@@ -9,7 +9,9 @@ use crate::routes::writes::{Act, By, Fault, write};
 use crate::state::State;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, delete, put};
-use kernel::{AccessLevel, CountryCode, Email, Name, OrganizationId, OrganizationRole, Permission, Slug, UserId};
+use kernel::{
+    AccessLevel, CountryCode, Email, Name, OrganizationId, OrganizationRole, Permission, Slug, TextError, UserId,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::people::UserRow;
@@ -59,45 +61,58 @@ async fn put_organization(
     body: Body<OrganizationBody>,
 ) -> Result<HttpResponse, Problem> {
     caller.standing(&state).await?.need(Permission::OrganizationSync)?;
+    let named = Named::parse(&named)?;
     let by = By::of(&caller, &request);
-    let (row, new) = write(&state, "put-organization", &by, async |tx, act| {
-        let (found, row) = match found(tx, &named).await? {
-            Some(found) => {
-                let row = OrganizationRow { name: body.0.name.to_string(), country: body.0.country, ..found.clone() };
-                (Some(found), row)
-            }
-            None => (None, new_organization(&named, &body.0, act)?),
-        };
-        match &found {
-            None => create(tx, act, &row).await?,
-            Some(before) => change(tx, act, before, &row).await?,
-        }
-        Ok((row, found.is_none()))
-    })
-    .await?;
+    let (row, new) =
+        write(&state, "put-organization", &by, async |tx, act| keep(tx, act, &named, &body.0).await).await?;
     let mut answer = if new { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(answer.json(Organization::without_roles(row)))
 }
 
-/// The organization that a path names, by id or slug.
-async fn found(tx: &Tx, named: &str) -> Result<Option<OrganizationRow>, Fault> {
-    let id = match named.parse::<OrganizationId>() {
-        Ok(id) => Some(id),
-        Err(_) => {
-            let slug: Slug = named.parse().map_err(|e: kernel::TextError| Problem::invalid("/org", e.to_string()))?;
-            organizations::id_of(tx, &slug).await?
-        }
-    };
-    let Some(id) = id else { return Ok(None) };
-    Ok(organizations::find(tx, id, None).await?.map(|standing| standing.organization))
+/// How a path names an organization that may not be there yet.
+enum Named {
+    Id(OrganizationId),
+    Slug(Slug),
 }
 
-fn new_organization(named: &str, body: &OrganizationBody, act: &Act<'_>) -> Result<OrganizationRow, Fault> {
-    if named.parse::<OrganizationId>().is_ok() {
-        return Err(Problem::not_found("organization").into());
+impl Named {
+    fn parse(text: &str) -> Result<Self, Problem> {
+        if let Ok(id) = text.parse() {
+            return Ok(Self::Id(id));
+        }
+        text.parse().map(Self::Slug).map_err(|fault: TextError| Problem::invalid("/org", fault.to_string()))
     }
-    let slug = named.parse().map_err(|e: kernel::TextError| Problem::invalid("/org", e.to_string()))?;
-    Ok(OrganizationRow { id: act.id(), slug, name: body.name.to_string(), country: body.country })
+}
+
+/// The organization as it is then, and whether it is new.
+async fn keep(
+    tx: &Tx,
+    act: &mut Act<'_>,
+    named: &Named,
+    body: &OrganizationBody,
+) -> Result<(OrganizationRow, bool), Fault> {
+    let (id, slug) = match named {
+        Named::Id(id) => (Some(*id), None),
+        Named::Slug(slug) => (organizations::id_of(tx, slug).await?, Some(slug)),
+    };
+    let before = match id {
+        None => None,
+        Some(id) => organizations::find(tx, id, None).await?.map(|standing| standing.organization),
+    };
+    let (name, country) = (body.name.to_string(), body.country);
+    match (before, slug) {
+        (Some(before), _) => {
+            let row = OrganizationRow { name, country, ..before.clone() };
+            change(tx, act, &before, &row).await?;
+            Ok((row, false))
+        }
+        (None, Some(slug)) => {
+            let row = OrganizationRow { id: act.id(), slug: slug.clone(), name, country };
+            create(tx, act, &row).await?;
+            Ok((row, true))
+        }
+        (None, None) => Err(Problem::not_found("organization").into()),
+    }
 }
 
 async fn create(tx: &Tx, act: &mut Act<'_>, row: &OrganizationRow) -> Result<(), StoreError> {
@@ -107,12 +122,7 @@ async fn create(tx: &Tx, act: &mut Act<'_>, row: &OrganizationRow) -> Result<(),
     Ok(())
 }
 
-async fn change(
-    tx: &Tx,
-    act: &mut Act<'_>,
-    before: &OrganizationRow,
-    row: &OrganizationRow,
-) -> Result<(), StoreError> {
+async fn change(tx: &Tx, act: &mut Act<'_>, before: &OrganizationRow, row: &OrganizationRow) -> Result<(), StoreError> {
     if before.name == row.name && before.country == row.country {
         return Ok(());
     }
@@ -188,7 +198,7 @@ async fn put_member(
     caller.standing(&state).await?.need(Permission::OrganizationSync)?;
     let (organization, email) = path.as_ref();
     let organization = state.organization(organization).await?;
-    let email: Email = email.parse().map_err(|e: kernel::TextError| Problem::invalid("/email", e.to_string()))?;
+    let email: Email = email.parse().map_err(|fault: TextError| Problem::invalid("/email", fault.to_string()))?;
     let by = By::of(&caller, &request);
     let (user, new) =
         write(&state, "put-member", &by, async |tx, act| set_member(tx, act, organization, &email, &body.0).await)
@@ -247,12 +257,7 @@ async fn set_member(
 }
 
 /// The owner becomes an administrator, since another person becomes the owner.
-async fn step_down(
-    tx: &Tx,
-    act: &mut Act<'_>,
-    organization: OrganizationId,
-    former: UserId,
-) -> Result<(), StoreError> {
+async fn step_down(tx: &Tx, act: &mut Act<'_>, organization: OrganizationId, former: UserId) -> Result<(), StoreError> {
     let Some((role, access)) = organizations::member(tx, organization, former).await? else { return Ok(()) };
     let now = OrganizationRole::Administrator;
     organizations::set_member(tx, organization, former, now, access).await?;
@@ -291,12 +296,7 @@ async fn remove_member(
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn end_membership(
-    tx: &Tx,
-    act: &mut Act<'_>,
-    organization: OrganizationId,
-    email: &Email,
-) -> Result<(), Fault> {
+async fn end_membership(tx: &Tx, act: &mut Act<'_>, organization: OrganizationId, email: &Email) -> Result<(), Fault> {
     hold(tx, organization).await?;
     let missing = || Problem::not_found("member");
     let user = people::by_email(tx, email).await?.ok_or_else(missing)?.id;

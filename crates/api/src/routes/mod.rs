@@ -16,6 +16,7 @@ pub mod subscriptions;
 
 mod keys;
 mod limits;
+mod roles;
 mod writes;
 
 pub use limits::Limits;

@@ -99,11 +99,7 @@ struct OrganizationQuery {
     (status = 503, description = "Try again", body = schema::Problem, content_type = "application/problem+json"),
 ))]
 #[get("/v1/organizations")]
-async fn list(
-    state: Data<State>,
-    caller: Caller,
-    query: Query<OrganizationQuery>,
-) -> Result<HttpResponse, Problem> {
+async fn list(state: Data<State>, caller: Caller, query: Query<OrganizationQuery>) -> Result<HttpResponse, Problem> {
     let OrganizationQuery { q, limit, after } = query.0;
     let (limit, after, q) = (paging::limit(limit)?, paging::after(after.as_deref())?, paging::search(q)?);
     let installation = caller.standing(&state).await?;
@@ -194,9 +190,7 @@ async fn offer(state: &State, organization: OrganizationId, named: &str) -> Resu
     let offer = state.catalogue().resolve(named).cloned().ok_or_else(missing)?;
     if offer.definition.state == OfferState::Hidden {
         let held = entitlements::of_organization(&state.db, organization).await.map_err(store_problem)?;
-        held.iter()
-            .find(|row| row.offer == offer.id && (row.next > 0 || row.committed > 0))
-            .ok_or_else(missing)?;
+        held.iter().find(|row| row.offer == offer.id && (row.next > 0 || row.committed > 0)).ok_or_else(missing)?;
     }
     Ok(offer)
 }

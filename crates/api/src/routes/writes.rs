@@ -85,6 +85,7 @@ impl Act<'_> {
             Value::Object(members) => members,
             _ => Map::new(),
         };
+        private.retain(|_, part| !part.is_null());
         if let Some(address) = &self.by.address {
             private.insert("address".to_owned(), Value::from(address.as_str()));
         }
@@ -169,11 +170,8 @@ impl Keyed {
     ) -> Result<HttpResponse, Fault> {
         let answer = serde_json::to_string(body).map_err(Problem::internal)?;
         if let Some(key) = &self.key {
-            let kept = Kept {
-                request_hash: self.hash.to_vec(),
-                status: i64::from(status.as_u16()),
-                answer: answer.clone(),
-            };
+            let kept =
+                Kept { request_hash: self.hash.to_vec(), status: i64::from(status.as_u16()), answer: answer.clone() };
             idempotency::keep(tx, (&self.caller, self.route, key.as_str()), &kept, at).await?;
         }
         Ok(HttpResponse::build(status).content_type("application/json").body(answer))

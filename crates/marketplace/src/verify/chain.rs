@@ -2,9 +2,9 @@
 //! checkpoints are signed and are of this chain, which is not shorter than the last of them.
 
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
+use store::Tx;
 use store::audit::{Head, StoredBlock, StoredEvent, blocks_after, checkpoint_message};
 use store::proof::{self, Counts};
-use store::Tx;
 
 use super::{Difference, Row, VerifyError};
 
@@ -38,13 +38,17 @@ pub async fn prove(tx: &Tx, counts: &Counts, checkpoint_key: &[u8; 32]) -> Resul
         for (block, held) in page {
             let number = head.number.saturating_add(1);
             if block.number != Some(number) {
-                return Err(Row("blocks", &number).differs("no block of that number", "one between its neighbours").into());
+                return Err(Row("blocks", &number)
+                    .differs("no block of that number", "one between its neighbours")
+                    .into());
             }
             holds(&block, &held)?;
             events += block.events;
             if !block.follows(&head) {
                 let stored = format!("chain hash {}", hex::encode(block.chain.as_deref().unwrap_or_default()));
-                return Err(Row("blocks", &block.id).differs(stored, format!("another, after block {}", head.number)).into());
+                return Err(Row("blocks", &block.id)
+                    .differs(stored, format!("another, after block {}", head.number))
+                    .into());
             }
             head = Head { number, chain: block.chain.unwrap_or_default() };
             if let Some((chain, signature)) = signed.remove(&number) {
@@ -110,7 +114,11 @@ fn attests(key: &VerifyingKey, head: &Head, chain: &[u8], signature: &[u8]) -> R
     row.same("chain hash", hex::encode(chain), hex::encode(&head.chain))?;
     let valid = Signature::from_slice(signature)
         .is_ok_and(|signature| key.verify_strict(&checkpoint_message(head.number, chain), &signature).is_ok());
-    if valid { Ok(()) } else { Err(row.differs("a signature that does not hold", "one made with this installation's key")) }
+    if valid {
+        Ok(())
+    } else {
+        Err(row.differs("a signature that does not hold", "one made with this installation's key"))
+    }
 }
 
 fn holds(block: &StoredBlock, events: &[StoredEvent]) -> Result<(), Difference> {

@@ -51,7 +51,7 @@ pub fn number(text: &str) -> Option<Number> {
         None => digits(text).map(Number::from_integer),
         Some((before, behind)) => {
             let places = u32::try_from(behind.len()).ok().filter(|&places| places <= 40)?;
-            digits(before)?;
+            digits(before).and(digits(behind))?;
             Some(Number::new(digits(&format!("{before}{behind}"))?, BigInt::from(10).pow(places)))
         }
     }
@@ -185,4 +185,5 @@ pub fn written(minor: i128, decimals: u32) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
 mod tests;

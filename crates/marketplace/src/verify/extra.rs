@@ -68,7 +68,9 @@ async fn named<I: Id>(
     let mut last = (OrganizationId::from_uuid(Uuid::nil()), EventId::from_uuid(Uuid::nil()));
     loop {
         let page = proof::facts_of_organizations(tx, last, PAGE).await?;
-        let Some((organization, event)) = page.last().and_then(|fact| Some((fact.organization?, fact.id))) else { break };
+        let Some((organization, event)) = page.last().and_then(|fact| Some((fact.organization?, fact.id))) else {
+            break;
+        };
         last = (organization, event);
         for fact in &page {
             told.extend(ids(&Told::of(fact)?));

@@ -91,9 +91,10 @@ struct Basis {
 /// # Errors
 /// The first thing that is not what the facts say.
 pub fn prove(shop: &Shop, found: &State, bought: &Bought) -> Result<(), Difference> {
-    let Bought { line, answered, at, .. } = bought;
+    let Bought { line, at, .. } = bought;
     let event = Row("events", &bought.event);
-    let offer = shop.offer(line.offer).ok_or_else(|| event.differs(format!("offer {}", line.offer), "no such offer"))?;
+    let offer =
+        shop.offer(line.offer).ok_or_else(|| event.differs(format!("offer {}", line.offer), "no such offer"))?;
     event.same("committed before", line.before.committed, found.committed)?;
     event.same("next before", line.before.next, found.next)?;
     event.same("month", line.after.month.as_str(), day_of(*at).month())?;
@@ -136,7 +137,9 @@ pub fn prove(shop: &Shop, found: &State, bought: &Bought) -> Result<(), Differen
             ledger(shop, offer, bought, charged)
         }
         (Some(charged), _) => Err(Row("charges", &charged.row.id).differs("this charge", "nothing was to be charged")),
-        (None, _) => Err(event.differs("no charge", format!("a charge of {}", written(amount.into(), bought.decimals())))),
+        (None, _) => {
+            Err(event.differs("no charge", format!("a charge of {}", written(amount.into(), bought.decimals()))))
+        }
     }
 }
 
@@ -166,7 +169,10 @@ fn answer(offer: &Offer, found: &State, bought: &Bought) -> Result<(), Differenc
                 || (adds(state) && Some(shown) == answered.included.checked_add(state.committed))
         };
         if !right {
-            let facts = format!("{} committed, {} included, installed: {}", state.committed, answered.included, state.installed);
+            let facts = format!(
+                "{} committed, {} included, installed: {}",
+                state.committed, answered.included, state.installed
+            );
             return Err(bought.expected(format!("usable.{what} {shown}"), facts));
         }
     }
@@ -213,7 +219,11 @@ fn priced<'a>(offer: &'a Offer, bought: &'a Bought, earlier: &Earlier) -> Result
     let shown = answered.step("days").map(|why| why.value.as_str());
     let by = |rule: &&str| {
         let part = left_of_month(rule, *at);
-        if *rule == "none" { shown.is_none() } else { part.map(|(left, of)| format!("{left}/{of}")).as_deref() == shown }
+        if *rule == "none" {
+            shown.is_none()
+        } else {
+            part.map(|(left, of)| format!("{left}/{of}")).as_deref() == shown
+        }
     };
     let charge = bought.charge.as_ref().and_then(|charged| serde_json::from_str::<Basis>(&charged.row.basis).ok());
     let rules = offer.words("proration", *at);
@@ -296,8 +306,9 @@ fn basis(
     worked: &Worked,
 ) -> Result<(), Difference> {
     let named = Row("charges", &row.id);
-    let basis: Basis = serde_json::from_str(&row.basis)
-        .map_err(|error| named.differs(format!("a basis that cannot be read ({error})"), "what it was computed from"))?;
+    let basis: Basis = serde_json::from_str(&row.basis).map_err(|error| {
+        named.differs(format!("a basis that cannot be read ({error})"), "what it was computed from")
+    })?;
     named.same("basis.offer", basis.offer.as_str(), offer.slug.as_str())?;
     named.same("basis.currency", basis.currency.as_str(), bought.currency.code())?;
     named.same("basis.price_version", basis.price_version, version.number)?;
@@ -315,11 +326,8 @@ fn basis(
 /// The ledger has exactly the postings that the charge implies.
 fn ledger(shop: &Shop, offer: &Offer, bought: &Bought, charged: &Charged) -> Result<(), Difference> {
     let row = &charged.row;
-    let expected: Vec<_> = shop
-        .sellers(offer, bought.at)
-        .into_iter()
-        .filter_map(|seller| postings(bought, row, seller))
-        .collect();
+    let expected: Vec<_> =
+        shop.sellers(offer, bought.at).into_iter().filter_map(|seller| postings(bought, row, seller)).collect();
     if expected.contains(&charged.postings) {
         return Ok(());
     }
@@ -352,10 +360,8 @@ fn postings(bought: &Bought, row: &ChargeProof, seller: Option<(&str, &str)>) ->
     };
     let ours = row.amount.checked_sub(theirs)?;
     let publisher = seller.map_or("", |(publisher, _)| publisher);
-    let credits = [
-        (ours, format!("deferred_revenue/{}", bought.line.offer)),
-        (theirs, format!("publisher_payable/{publisher}")),
-    ];
+    let credits =
+        [(ours, format!("deferred_revenue/{}", bought.line.offer)), (theirs, format!("publisher_payable/{publisher}"))];
     let credits = credits.into_iter().filter(|(amount, _)| *amount > 0);
     let posting = |(leg, (amount, credit))| TransferProof {
         fact: row.id,

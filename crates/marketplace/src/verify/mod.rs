@@ -20,7 +20,7 @@ mod told;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use kernel::{Currency, EventId, Id, OrganizationId};
+use kernel::{Currency, EventId, OrganizationId};
 use store::proof::{self, Counts};
 use store::{Db, StoreError, Tx};
 
@@ -129,7 +129,10 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { organizations, purchases, charges, events, blocks, unchained_blocks, checkpoints, charged } = self;
         writeln!(f, "the books follow from the facts")?;
-        writeln!(f, "audit: {events} events, {blocks} chained blocks, {unchained_blocks} not chained yet, {checkpoints} checkpoints")?;
+        writeln!(
+            f,
+            "audit: {events} events, {blocks} chained blocks, {unchained_blocks} not chained yet, {checkpoints} checkpoints"
+        )?;
         write!(f, "bought: {purchases} purchases of {organizations} organizations, {charges} charges")?;
         for (currency, minor) in charged {
             write!(f, "\ncharged: {} {currency}", checker::written(*minor, currency.digits()))?;
@@ -143,11 +146,7 @@ impl fmt::Display for Summary {
 ///
 /// # Errors
 /// [`VerifyError::Difference`]: the first row that is not what the facts say.
-pub async fn verify(
-    db: &Db,
-    checkpoint_key: &[u8; 32],
-    platform_publisher: &str,
-) -> Result<Summary, VerifyError> {
+pub async fn verify(db: &Db, checkpoint_key: &[u8; 32], platform_publisher: &str) -> Result<Summary, VerifyError> {
     let tx = db.begin_snapshot().await?;
     let proven = prove(&tx, checkpoint_key, platform_publisher).await;
     tx.rollback().await;

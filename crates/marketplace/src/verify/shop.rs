@@ -6,11 +6,11 @@
 
 use std::collections::HashMap;
 
-use kernel::{EventId, Id, OfferId, SubscriptionId};
+use kernel::{EventId, OfferId, SubscriptionId};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use store::proof::{self, Fact, PriceProof};
 use store::Tx;
+use store::proof::{self, Fact, PriceProof};
 
 use super::checker::Spec;
 use super::told::{OfferTold, PayerTold, Published, PublisherTold, read};
@@ -167,7 +167,11 @@ impl Shop {
             }
             let shares = self.publishers.get(publisher).and_then(|fields| fields.get("share"));
             sellers.extend(
-                shares.into_iter().flat_map(|shares| shares.at(at)).filter_map(Value::as_str).map(|s| Some((publisher, s))),
+                shares
+                    .into_iter()
+                    .flat_map(|shares| shares.at(at))
+                    .filter_map(Value::as_str)
+                    .map(|s| Some((publisher, s))),
             );
         }
         sellers

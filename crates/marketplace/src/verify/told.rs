@@ -164,7 +164,8 @@ pub enum Told {
 /// [`Difference`] where it does not say what an event of its kind says.
 pub fn read<'a, T: Deserialize<'a>>(fact: &'a Fact) -> Result<T, Difference> {
     serde_json::from_str(&fact.public).map_err(|error| {
-        Row("events", &fact.id).differs(format!("{} that cannot be read ({error})", fact.kind), "what such an event says")
+        Row("events", &fact.id)
+            .differs(format!("{} that cannot be read ({error})", fact.kind), "what such an event says")
     })
 }
 
@@ -252,8 +253,6 @@ pub struct AnswerLine {
 pub struct Why {
     /// Its name.
     pub step: String,
-    /// For people.
-    pub detail: String,
     /// Its result.
     pub value: String,
 }

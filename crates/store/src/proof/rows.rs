@@ -241,10 +241,9 @@ pub struct EntitlementProof {
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn entitlements(reads: &impl Reads, of: &[OrganizationId]) -> Result<Vec<EntitlementProof>, StoreError> {
-    let rows = looked_up(reads, of, |set| {
-        format!("SELECT n.* FROM {set} JOIN entitlements n ON n.organization_id = r.id")
-    })
-    .await?;
+    let rows =
+        looked_up(reads, of, |set| format!("SELECT n.* FROM {set} JOIN entitlements n ON n.organization_id = r.id"))
+            .await?;
     rows.iter()
         .map(|row| {
             Ok(EntitlementProof {
