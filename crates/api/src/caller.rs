@@ -1,6 +1,7 @@
 //! Who calls: a person by a bearer token, or the platform by a service key; and what they may.
 
 use crate::problem::Problem;
+use crate::routes::Limits;
 use crate::state::{State, store_problem};
 use crate::token::hash_key;
 use actix_web::dev::Payload;
@@ -171,8 +172,12 @@ fn identify(request: &HttpRequest) -> Result<Credential, Problem> {
     let state = request.app_data::<Data<State>>().ok_or_else(|| Problem::internal("no state"))?;
     let value = request
         .headers()
-        .get(AUTHORIZATION)
-        .ok_or_else(|| Problem::unauthenticated("Send a bearer token in the header Authorization."))?;
+        .get(AUTHORIZATION);
+    let Some(value) = value else {
+        // Calls without a name are counted by address; those with one are not limited.
+        request.app_data::<Limits>().map_or(Ok(()), |limits| limits.anonymous(request))?;
+        return Err(Problem::unauthenticated("Send a bearer token in the header Authorization."));
+    };
     let text = value.to_str().ok().and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

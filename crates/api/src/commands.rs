@@ -87,7 +87,7 @@ pub fn platform(config: &Config) -> Platform {
 
 /// Key of tokens.
 pub fn token_key(secret: &Secret) -> [u8; 32] {
-    secret.derive("tokens")
+    secret.derive("token")
 }
 
 /// Key of the seal on quotes.

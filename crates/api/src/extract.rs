@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
-use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{self, Bytes, BytesMut};
-use actix_web::{FromRequest, HttpRequest, HttpResponse, Route};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use futures_core::Stream;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -329,14 +328,6 @@ pub async fn unrouted(request: HttpRequest) -> Result<HttpResponse, Problem> {
     Err(match allow {
         Some(allow) => Problem::method_not_allowed(request.method(), allow),
         None => Problem::not_found("address"),
-    })
-}
-
-/// The default service of a `web::resource` that takes these methods: 405 with `Allow`.
-pub fn resource_405(methods: &'static [Method]) -> Route {
-    web::to(move |request: HttpRequest| async move {
-        let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-        Err::<HttpResponse, _>(Problem::method_not_allowed(request.method(), names.join(", ")))
     })
 }
 

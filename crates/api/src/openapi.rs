@@ -28,6 +28,15 @@ pub fn finish(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenAp
         .build();
     let components = document.components.get_or_insert_with(Default::default);
     components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            // Whoever is asked who they are may be asked to slow down.
+            if let Some(response) = operation.responses.responses.get("401").cloned() {
+                operation.responses.responses.entry("429".into()).or_insert(response);
+            }
+        }
+    }
     document
 }
 

@@ -147,12 +147,6 @@ impl Problem {
         Self::new(Slug::PriceChanged, detail).with("quote", quote)
     }
 
-    /// Another purchase holds these offers.
-    pub fn purchase_in_progress(purchase: impl Serialize) -> Self {
-        let detail = "Another purchase of these offers waits for its payment.";
-        Self::new(Slug::PurchaseInProgress, detail).with("purchase", purchase)
-    }
-
     /// The provider declined; `url` is where the payer can authenticate.
     pub fn payment_declined(reason: &str, url: Option<&str>) -> Self {
         let it =
@@ -161,12 +155,6 @@ impl Problem {
             Some(url) => it.with("url", url),
             None => it,
         }
-    }
-
-    /// The purchase would go over a budget; both are money.
-    pub fn budget_exceeded(budget: impl Serialize, would_be: impl Serialize) -> Self {
-        let detail = "The purchase would exceed the budget; nothing was bought.";
-        Self::new(Slug::BudgetExceeded, detail).with("budget", budget).with("would_be", would_be)
     }
 
     /// One field is wrong (422).
@@ -278,21 +266,25 @@ impl Problem {
     }
 
     /// What it is answered with.
+    #[cfg(test)]
     pub fn status(&self) -> StatusCode {
         self.0.status
     }
 
     /// What the client is told in a sentence.
+    #[cfg(test)]
     pub fn detail(&self) -> &str {
         &self.0.detail
     }
 
     /// The bad fields.
+    #[cfg(test)]
     pub fn errors(&self) -> &[FieldError] {
         &self.0.errors
     }
 
     /// The member of that name.
+    #[cfg(test)]
     pub fn member(&self, name: &str) -> Option<&Value> {
         self.0.members.get(name)
     }

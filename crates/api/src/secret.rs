@@ -49,6 +49,7 @@ impl fmt::Debug for Secret {
 
 impl Secret {
     /// A secret that is known already: for tests and for one that comes from elsewhere.
+    #[cfg(test)]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }

@@ -64,9 +64,18 @@ impl State {
         self.clock.now()
     }
 
-    /// The catalogue as this process knows it.
-    pub fn catalogue(&self) -> Arc<Catalogue> {
+    /// The catalogue as this process knows it, for what is answered from memory.
+    pub fn known_catalogue(&self) -> Arc<Catalogue> {
         self.shelf.current()
+    }
+
+    /// The catalogue as it is now, whichever process changed it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn catalogue(&self) -> Result<Arc<Catalogue>, Problem> {
+        let revision = store::settings::number(&self.db, store::settings::CATALOGUE).await.map_err(store_problem)?;
+        self.shelf.at(&self.db, revision.unwrap_or(0)).await.map_err(store_problem)
     }
 
     /// A fresh source of ids for one act of a handler.

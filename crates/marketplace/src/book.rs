@@ -91,7 +91,7 @@ pub struct Book {
 }
 
 impl Book {
-    /// Gathers what was loaded for `asks`; the standings are in their order.
+    /// Gathers what was loaded for `asks` at `now`; the standings are in their order.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] where a payer's words are none that we write.
@@ -99,8 +99,8 @@ impl Book {
         catalogue: Arc<Catalogue>,
         policy: Arc<Policy>,
         asks: &[Ask],
-        facts: Vec<Facts>,
-        holdings: Holdings,
+        (facts, holdings): (Vec<Facts>, Holdings),
+        now: Timestamp,
     ) -> Result<(Self, Vec<Standing>), StoreError> {
         let mut book = Self {
             catalogue,
@@ -125,7 +125,8 @@ impl Book {
                     link: facts.link.map(|(id, _)| id),
                     linked_in_batch: false,
                     entitlements: BTreeMap::new(),
-                    last_fact: facts.link.map_or(Timestamp::UNIX_EPOCH, |(_, at)| at),
+                    // A link that was seeded in real time does not hold a test clock that starts before it.
+                    last_fact: facts.link.map(|(_, at)| at).filter(|at| *at <= now).unwrap_or(Timestamp::UNIX_EPOCH),
                 });
             }
             if let Some(row) = facts.payer {

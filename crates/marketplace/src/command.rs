@@ -204,16 +204,19 @@ fn buy(
         Payment::Missing => return Decision::Nothing,
     };
 
+    let mut body = priced.body;
+    body.subscription = Some(subscription);
     let mut charges = Vec::new();
     let mut lines_told = Vec::with_capacity(priced.lines.len());
     let mut rows = Vec::with_capacity(priced.lines.len());
-    for mut line in priced.lines {
+    for (mut line, shown) in priced.lines.into_iter().zip(&mut body.lines) {
         if line.after != line.before {
             line.after.version = line.before.version.saturating_add(1);
             line.after.changed_at = now;
             rows.push((line.before.next, line.after.clone()));
         }
         let charge: Option<ChargeId> = (!line.now.is_zero()).then(|| ids.next(now));
+        shown.charge = charge;
         lines_told.push(serde_json::json!({
             "offer": line.offer.id, "charge": charge, "amount": line.now.amount_string(),
             "before": {"committed": line.before.committed, "next": line.before.next}, "after": state(&line.after),
@@ -226,8 +229,6 @@ fn buy(
         }
     }
 
-    let mut body = priced.body;
-    body.subscription = Some(subscription);
     let view = PurchaseView {
         id,
         at: now,
@@ -323,13 +324,16 @@ fn set_up(
         let scope = Scope::Organization(organization);
         return Err(Refusal::PermissionDenied { missing: Permission::BillingSetUp, scope });
     }
-    if let Some(linked) = held.link {
-        return if linked == subscription { Ok(Decision::Nothing) } else { Err(Refusal::BillingAlreadySetUp(linked)) };
+    if let Some(linked) = held.link.filter(|linked| *linked != subscription) {
+        return Err(Refusal::BillingAlreadySetUp(linked));
     }
     let payer = decide::chosen(book, subscription, standing)?;
     let reasons = payer.reasons(standing.payer_role, &[]);
     if !reasons.is_empty() {
         return Err(Refusal::NotEligible(reasons));
+    }
+    if held.link.is_some() {
+        return Ok(Decision::Nothing);
     }
     let link: LinkId = ids.next(now);
     let moved: Vec<_> = held.entitlements.values().map(|row| (row.offer, row.next)).collect();

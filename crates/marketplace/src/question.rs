@@ -70,7 +70,7 @@ impl Desk<'_> {
         let holdings = store::till::holdings(self.db, &asks).await?;
         let catalogue = self.shelf.at(self.db, loaded.catalogue).await?;
         let now = loaded.clock.unwrap_or_else(|| self.clock.now());
-        let (book, standings) = Book::gather(catalogue, Arc::clone(self.policy), &asks, loaded.facts, holdings)?;
+        let (book, standings) = Book::gather(catalogue, Arc::clone(self.policy), &asks, (loaded.facts, holdings), now)?;
         let [ask] = asks;
         let standing = standings.first().copied().ok_or_else(|| StoreError::corrupt("no facts"))?;
         let last_fact = book.organizations.get(&ask.organization).map_or(now, |o| o.last_fact);

@@ -3,7 +3,7 @@
 use billing::{Reason, Totals};
 use chrono::{NaiveDate, TimeDelta};
 use hmac::{Hmac, Mac};
-use kernel::{Money, OrganizationId, PurchaseId, Step, SubscriptionId, Timestamp, UserId, micros, rfc3339};
+use kernel::{ChargeId, Money, OrganizationId, PurchaseId, Step, SubscriptionId, Timestamp, UserId, micros, rfc3339};
 use serde::{Serialize, Serializer};
 use sha2::Sha256;
 
@@ -41,6 +41,9 @@ pub struct LineView {
     pub now: Money,
     /// A full month of this offer at the new total, before tax.
     pub renewal: Money,
+    /// The charge that it became, in a purchase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub charge: Option<ChargeId>,
     /// How it is worked out.
     pub why: Vec<Step>,
 }

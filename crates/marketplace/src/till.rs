@@ -312,7 +312,7 @@ async fn attempt(
         let catalogue: Arc<Catalogue> = shared.shelf.at(&tx, loaded.catalogue).await?;
         let now = loaded.clock.unwrap_or_else(|| shared.clock.now());
         let (mut book, standings) =
-            Book::gather(catalogue, Arc::clone(&shared.policy), &asks, loaded.facts, holdings)?;
+            Book::gather(catalogue, Arc::clone(&shared.policy), &asks, (loaded.facts, holdings), now)?;
         let mut writes = Vec::with_capacity(commands.len());
         let mut settled = Vec::with_capacity(commands.len());
         for (command, standing) in commands.iter().zip(&standings) {

@@ -45,6 +45,21 @@ async fn looked_up<I: Id>(
     reads.rows(&statement(&source(backend, IDS, 1)), sheet.into_values(backend)).await
 }
 
+/// Reads the rows of a table; one that cannot be read says of which table it is.
+fn read_all<T>(
+    table: &str,
+    rows: &[QueryResult],
+    read: impl Fn(&QueryResult) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let read = |row| {
+        read(row).map_err(|error| match error {
+            StoreError::Corrupt(what) => StoreError::Corrupt(format!("{table}: {what}")),
+            other => other,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
 /// Lets PostgreSQL look rows up by their keys (`true`) whatever it knows of the tables' sizes, or choose for itself, as
 /// sums over whole tables want it; and lets such a sum take its time. SQLite needs neither.
 ///

@@ -116,13 +116,6 @@ pub struct TaxRate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Percent(UnitPrice);
 
-impl Percent {
-    /// How many in a hundred.
-    pub fn to_exact(&self) -> Exact {
-        self.0.to_exact()
-    }
-}
-
 impl FromStr for Percent {
     type Err = String;
 

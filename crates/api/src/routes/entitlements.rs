@@ -140,7 +140,7 @@ async fn list(
     let held = held(&state, organization).await?;
     let month = Month::of(state.now());
     let after = page.0.after.unwrap_or_default();
-    let catalogue = state.catalogue();
+    let catalogue = state.catalogue().await?;
     let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
     let rows: Vec<Arc<Offer>> = catalogue
         .offers()
@@ -167,7 +167,7 @@ async fn show(state: Data<State>, caller: Caller, path: Path<(String, String)>) 
     let installation = caller.standing(&state).await?;
     standing_in(&state, &installation, organization, Permission::OrganizationView).await?;
     let held = held(&state, organization).await?;
-    let catalogue = state.catalogue();
+    let catalogue = state.catalogue().await?;
     let offer = catalogue
         .resolve(&named)
         .filter(|offer| offer.definition.state == OfferState::Retired || seen(offer, held.get(&offer.id)))
@@ -251,7 +251,7 @@ async fn allowance(
     let (organization, named) = path.as_ref();
     let organization = state.organization(organization).await?;
     may_ask(&state, &caller, organization).await?;
-    let catalogue = state.catalogue();
+    let catalogue = state.known_catalogue();
     let offer = catalogue
         .resolve(named)
         .filter(|offer| offer.definition.state != OfferState::Hidden || matches!(caller, Caller::Service(_)))

@@ -1,43 +1,22 @@
-//! The catalogue as people see it; anybody may look, who is not signed in only so often.
+//! The catalogue as people see it.
 
 use crate::caller::Caller;
 use crate::extract::Query;
 use crate::problem::Problem;
 use crate::routes::paging::{self, Page};
-use crate::routes::{Limits, schema};
+use crate::routes::schema;
 use crate::state::State;
-use actix_web::dev::Payload;
-use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::{Data, Path};
-use actix_web::{FromRequest, HttpRequest, HttpResponse, get};
+use actix_web::{HttpResponse, get};
 use kernel::Slug;
 use marketplace::catalogue::{OfferKind, OfferState, OfferView};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::future::{Future, ready};
-use std::pin::Pin;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 /// The routes of this file.
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(list).service(show);
-}
-
-/// Whoever looks: a caller who is believed, or anybody without a header `Authorization`, counted by address.
-struct Visitor;
-
-impl FromRequest for Visitor {
-    type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        if request.headers().contains_key(AUTHORIZATION) {
-            let caller = Caller::from_request(request, payload);
-            return Box::pin(async move { caller.await.map(|_| Self) });
-        }
-        let counted = request.app_data::<Limits>().map_or(Ok(()), |limits| limits.anonymous(request));
-        Box::pin(ready(counted.map(|()| Self)))
-    }
 }
 
 /// A range of paid units: from the band before, exclusive, to `up_to`, inclusive.
@@ -151,21 +130,20 @@ struct OfferQuery {
 /// What is sold.
 ///
 /// By slug, without what is hidden or retired. Anybody may look; without a token only so many times a minute.
-#[utoipa::path(tag = "catalogue", security((), ("bearer" = [])), params(OfferQuery), responses(
+#[utoipa::path(tag = "catalogue", params(OfferQuery), responses(
     (status = 200, description = "A page of offers", body = Offers),
     (status = 400, description = "Query not UTF-8", body = schema::Problem, content_type = "application/problem+json"),
     (status = 401, description = "The token is not believed", body = schema::Problem, content_type = "application/problem+json"),
     (status = 422, description = "A parameter cannot be taken", body = schema::Problem, content_type = "application/problem+json"),
-    (status = 429, description = "Too many calls without a token", body = schema::Problem, content_type = "application/problem+json"),
     (status = 503, description = "Try again", body = schema::Problem, content_type = "application/problem+json"),
 ))]
 #[get("/v1/offers")]
-async fn list(state: Data<State>, _visitor: Visitor, query: Query<OfferQuery>) -> Result<HttpResponse, Problem> {
+async fn list(state: Data<State>, _visitor: Caller, query: Query<OfferQuery>) -> Result<HttpResponse, Problem> {
     let OfferQuery { kind, q, limit, after } = query.0;
     let limit = usize::try_from(paging::limit(limit)?).unwrap_or(usize::MAX);
     let q = paging::search(q)?;
     let after = paging::after::<Slug>(after.as_deref())?;
-    let catalogue = state.catalogue();
+    let catalogue = state.catalogue().await?;
     if after.as_ref().is_some_and(|slug| catalogue.by_slug(slug.as_str()).is_none()) {
         return Err(Problem::invalid("/after", "is not the next of a page of this list"));
     }
@@ -176,16 +154,15 @@ async fn list(state: Data<State>, _visitor: Visitor, query: Query<OfferQuery>) -
 }
 
 /// One offer, by id or slug; a retired one too.
-#[utoipa::path(tag = "catalogue", security((), ("bearer" = [])), params(("offer" = String, Path, description = "Id or slug")), responses(
+#[utoipa::path(tag = "catalogue", params(("offer" = String, Path, description = "Id or slug")), responses(
     (status = 200, description = "The offer", body = Offer),
     (status = 401, description = "The token is not believed", body = schema::Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such offer", body = schema::Problem, content_type = "application/problem+json"),
-    (status = 429, description = "Too many calls without a token", body = schema::Problem, content_type = "application/problem+json"),
     (status = 503, description = "Try again", body = schema::Problem, content_type = "application/problem+json"),
 ))]
 #[get("/v1/offers/{offer}")]
-async fn show(state: Data<State>, _visitor: Visitor, named: Path<String>) -> Result<HttpResponse, Problem> {
-    let catalogue = state.catalogue();
+async fn show(state: Data<State>, _visitor: Caller, named: Path<String>) -> Result<HttpResponse, Problem> {
+    let catalogue = state.catalogue().await?;
     let offer = catalogue
         .resolve(&named)
         .filter(|offer| offer.definition.state != OfferState::Hidden)

@@ -187,7 +187,7 @@ async fn actions(
 /// The offer, if it is to be seen here: a hidden one only where the organization has it.
 async fn offer(state: &State, organization: OrganizationId, named: &str) -> Result<Arc<Offer>, Problem> {
     let missing = || Problem::not_found("offer");
-    let offer = state.catalogue().resolve(named).cloned().ok_or_else(missing)?;
+    let offer = state.catalogue().await?.resolve(named).cloned().ok_or_else(missing)?;
     if offer.definition.state == OfferState::Hidden {
         let held = entitlements::of_organization(&state.db, organization).await.map_err(store_problem)?;
         held.iter().find(|row| row.offer == offer.id && (row.next > 0 || row.committed > 0)).ok_or_else(missing)?;

@@ -304,7 +304,7 @@ async fn pick(
     let organization = state.organization(&organization).await?;
     let installation = caller.standing(&state).await?;
     standing_in(&state, &installation, organization, Permission::OrganizationView).await?;
-    let catalogue = state.catalogue();
+    let catalogue = state.catalogue().await?;
     let mut offers = Vec::new();
     for named in query.0.offer.iter().flat_map(|text| text.split(',')) {
         offers.push(Arc::clone(catalogue.resolve(named).ok_or_else(|| Problem::not_found("offer"))?));

@@ -86,7 +86,7 @@ pub async fn whom_to_ask(state: &State, scope: Scope) -> Result<Vec<Ask>, Proble
 
 /// a client can go on from the answer alone.
 async fn setup_required(state: &State, about: &About<'_>) -> Result<Problem, Problem> {
-    let catalogue = state.catalogue();
+    let catalogue = state.catalogue().await?;
     let offers = about.offers.iter().filter_map(|named| catalogue.resolve(named).cloned()).collect();
     let picker = Picker { organization: about.organization, user: about.user, offers };
     let (page, can_create): (Page<Picked>, bool) = picker.page(state, "", None, 20).await?;

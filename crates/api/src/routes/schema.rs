@@ -86,6 +86,9 @@ pub struct Line {
     pub now: Money,
     /// A full month at the new total, before tax.
     pub renewal: Money,
+    /// The charge that it became, in a purchase; `purser explain` shows it.
+    #[schema(required = false)]
+    pub charge: Option<String>,
     /// How it is worked out.
     pub why: Vec<Step>,
 }

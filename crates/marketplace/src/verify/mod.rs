@@ -154,6 +154,7 @@ pub async fn verify(db: &Db, checkpoint_key: &[u8; 32], platform_publisher: &str
 }
 
 async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> Result<Summary, VerifyError> {
+    proof::look_up(tx, false).await?;
     let counts = proof::counts(tx).await?;
     proof::look_up(tx, true).await?;
     let Chained { blocks, unchained, checkpoints } = chain::prove(tx, &counts, checkpoint_key).await?;

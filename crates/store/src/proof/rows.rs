@@ -1,6 +1,6 @@
 //! Rows of what was bought, looked up by their ids.
 
-use super::looked_up;
+use super::{looked_up, read_all};
 use crate::row::Row;
 use crate::{Reads, StoreError};
 use kernel::{ChargeId, LinkId, OfferId, OrganizationId, PriceId, PurchaseId, SubscriptionId, UserId};
@@ -53,26 +53,24 @@ pub async fn purchases(reads: &impl Reads, ids: &[PurchaseId]) -> Result<Vec<Pur
         )
     })
     .await?;
-    rows.iter()
-        .map(|row| {
-            let linked: i32 = row.try_get("", "linked").map_err(|e| StoreError::corrupt(format!("linked: {e}")))?;
-            Ok(PurchaseProof {
-                id: row.id("id")?,
-                organization: row.id("organization_id")?,
-                subscription: row.id("subscription_id")?,
-                actor: row.id("actor_id")?,
-                key: row.text("key")?,
-                request_hash: row.bytes("request_hash")?,
-                state: row.text("state")?,
-                answer: row.text("answer")?,
-                at: row.int("at")?,
-                currency: row.maybe_text("currency")?,
-                payer_created_by: row.maybe_text("created_by")?,
-                payer_created_at: row.maybe_int("created_at")?,
-                linked: linked == 1,
-            })
+    read_all("purchases", &rows, |row| {
+        let linked: i32 = row.try_get("", "linked").map_err(|e| StoreError::corrupt(format!("linked: {e}")))?;
+        Ok(PurchaseProof {
+            id: row.id("id")?,
+            organization: row.id("organization_id")?,
+            subscription: row.id("subscription_id")?,
+            actor: row.id("actor_id")?,
+            key: row.text("key")?,
+            request_hash: row.bytes("request_hash")?,
+            state: row.text("state")?,
+            answer: row.text("answer")?,
+            at: row.int("at")?,
+            currency: row.maybe_text("currency")?,
+            payer_created_by: row.maybe_text("created_by")?,
+            payer_created_at: row.maybe_int("created_at")?,
+            linked: linked == 1,
         })
-        .collect()
+    })
 }
 
 /// A charge.
@@ -108,23 +106,21 @@ pub struct ChargeProof {
 /// As [`StoreError`] says.
 pub async fn charges(reads: &impl Reads, ids: &[ChargeId]) -> Result<Vec<ChargeProof>, StoreError> {
     let rows = looked_up(reads, ids, |set| format!("SELECT c.* FROM {set} JOIN charges c ON c.id = r.id")).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(ChargeProof {
-                id: row.id("id")?,
-                purchase: row.id("purchase_id")?,
-                subscription: row.id("subscription_id")?,
-                organization: row.id("organization_id")?,
-                offer: row.id("offer_id")?,
-                amount: row.int("amount")?,
-                currency: row.text("currency")?,
-                month: row.text("month")?,
-                tax_rate: row.text("tax_rate")?,
-                basis: row.text("basis")?,
-                at: row.int("at")?,
-            })
+    read_all("charges", &rows, |row| {
+        Ok(ChargeProof {
+            id: row.id("id")?,
+            purchase: row.id("purchase_id")?,
+            subscription: row.id("subscription_id")?,
+            organization: row.id("organization_id")?,
+            offer: row.id("offer_id")?,
+            amount: row.int("amount")?,
+            currency: row.text("currency")?,
+            month: row.text("month")?,
+            tax_rate: row.text("tax_rate")?,
+            basis: row.text("basis")?,
+            at: row.int("at")?,
         })
-        .collect()
+    })
 }
 
 /// A ledger posting.
@@ -155,19 +151,17 @@ pub async fn transfers(reads: &impl Reads, facts: &[ChargeId]) -> Result<Vec<Tra
         format!("SELECT t.* FROM {set} JOIN transfers t ON t.fact = r.id ORDER BY t.fact, t.leg")
     })
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(TransferProof {
-                fact: row.id("fact")?,
-                leg: row.int("leg")?,
-                debit: row.text("debit")?,
-                credit: row.text("credit")?,
-                amount: row.int("amount")?,
-                currency: row.text("currency")?,
-                at: row.int("at")?,
-            })
+    read_all("transfers", &rows, |row| {
+        Ok(TransferProof {
+            fact: row.id("fact")?,
+            leg: row.int("leg")?,
+            debit: row.text("debit")?,
+            credit: row.text("credit")?,
+            amount: row.int("amount")?,
+            currency: row.text("currency")?,
+            at: row.int("at")?,
         })
-        .collect()
+    })
 }
 
 /// A billing link.
@@ -193,18 +187,16 @@ pub struct LinkProof {
 /// As [`StoreError`] says.
 pub async fn links(reads: &impl Reads, ids: &[LinkId]) -> Result<Vec<LinkProof>, StoreError> {
     let rows = looked_up(reads, ids, |set| format!("SELECT l.* FROM {set} JOIN links l ON l.id = r.id")).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(LinkProof {
-                id: row.id("id")?,
-                organization: row.id("organization_id")?,
-                subscription: row.id("subscription_id")?,
-                linked_by: row.text("linked_by")?,
-                linked_at: row.int("linked_at")?,
-                ended_at: row.maybe_int("ended_at")?,
-            })
+    read_all("links", &rows, |row| {
+        Ok(LinkProof {
+            id: row.id("id")?,
+            organization: row.id("organization_id")?,
+            subscription: row.id("subscription_id")?,
+            linked_by: row.text("linked_by")?,
+            linked_at: row.int("linked_at")?,
+            ended_at: row.maybe_int("ended_at")?,
         })
-        .collect()
+    })
 }
 
 /// What an organization has of an offer.
@@ -244,24 +236,22 @@ pub async fn entitlements(reads: &impl Reads, of: &[OrganizationId]) -> Result<V
     let rows =
         looked_up(reads, of, |set| format!("SELECT n.* FROM {set} JOIN entitlements n ON n.organization_id = r.id"))
             .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(EntitlementProof {
-                organization: row.id("organization_id")?,
-                offer: row.id("offer_id")?,
-                committed: row.int("committed")?,
-                next: row.int("next")?,
-                month: row.text("month")?,
-                accrued: row.text("accrued")?,
-                charged: row.int("charged")?,
-                installed: row.flag("installed")?,
-                metered: row.flag("metered")?,
-                cap: row.int("cap")?,
-                version: row.int("version")?,
-                changed_at: row.int("changed_at")?,
-            })
+    read_all("entitlements", &rows, |row| {
+        Ok(EntitlementProof {
+            organization: row.id("organization_id")?,
+            offer: row.id("offer_id")?,
+            committed: row.int("committed")?,
+            next: row.int("next")?,
+            month: row.text("month")?,
+            accrued: row.text("accrued")?,
+            charged: row.int("charged")?,
+            installed: row.flag("installed")?,
+            metered: row.flag("metered")?,
+            cap: row.int("cap")?,
+            version: row.int("version")?,
+            changed_at: row.int("changed_at")?,
         })
-        .collect()
+    })
 }
 
 /// Currencies of payers, by their ids.
@@ -302,17 +292,15 @@ pub struct PriceProof {
 /// As [`StoreError`] says.
 pub async fn prices(reads: &impl Reads) -> Result<Vec<PriceProof>, StoreError> {
     let rows = reads.rows("SELECT * FROM prices ORDER BY id", vec![]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(PriceProof {
-                id: row.id("id")?,
-                offer: row.id("offer_id")?,
-                currency: row.text("currency")?,
-                version: row.int("version")?,
-                valid_from: row.text("valid_from")?,
-                spec: row.text("spec")?,
-                published_at: row.int("published_at")?,
-            })
+    read_all("prices", &rows, |row| {
+        Ok(PriceProof {
+            id: row.id("id")?,
+            offer: row.id("offer_id")?,
+            currency: row.text("currency")?,
+            version: row.int("version")?,
+            valid_from: row.text("valid_from")?,
+            spec: row.text("spec")?,
+            published_at: row.int("published_at")?,
         })
-        .collect()
+    })
 }

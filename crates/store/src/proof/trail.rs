@@ -1,6 +1,6 @@
 //! The audit trail for proving it: blocks that are not chained yet, checkpoints, and what events say.
 
-use super::looked_up;
+use super::{looked_up, read_all};
 use crate::audit::{StoredBlock, StoredEvent};
 use crate::row::Row;
 use crate::{Reads, StoreError};
@@ -138,7 +138,7 @@ pub async fn facts_of_organizations(
 ) -> Result<Vec<Fact>, StoreError> {
     let sql = format!("{FACT} WHERE (organization_id, id) > ($1, $2) ORDER BY organization_id, id LIMIT $3");
     let rows = reads.rows(&sql, vec![organization.uuid().into(), event.uuid().into(), limit.into()]).await?;
-    rows.iter().map(fact).collect()
+    read_all("events", &rows, fact)
 }
 
 /// Events that are no organization's, in the order of their ids.
@@ -148,5 +148,5 @@ pub async fn facts_of_organizations(
 pub async fn facts_of_none(reads: &impl Reads, after: EventId, limit: i64) -> Result<Vec<Fact>, StoreError> {
     let sql = format!("{FACT} WHERE organization_id IS NULL AND id > $1 ORDER BY id LIMIT $2");
     let rows = reads.rows(&sql, vec![after.uuid().into(), limit.into()]).await?;
-    rows.iter().map(fact).collect()
+    read_all("events", &rows, fact)
 }
