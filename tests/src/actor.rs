@@ -44,6 +44,15 @@ pub fn items_of(items: &[(&str, i64)]) -> Value {
     items.iter().map(|(offer, quantity)| json!({ "offer": offer, "quantity": quantity })).collect()
 }
 
+/// What a quote says of its lines and a purchase keeps: all but the charge, which only a purchase has.
+pub fn lines_of(quote: &Value) -> Vec<Value> {
+    let mut lines = quote["lines"].as_array().unwrap_or_else(|| panic!("no lines in {quote}")).clone();
+    for line in &mut lines {
+        line.as_object_mut().expect("a line").remove("charge");
+    }
+    lines
+}
+
 /// Somebody who speaks to the server.
 #[derive(Clone)]
 pub struct Actor {
@@ -120,7 +129,12 @@ impl Actor {
 
     /// Every element of a list, page by page.
     pub async fn all(&self, path: &str) -> Vec<Value> {
-        let (mut all, mut after) = (Vec::new(), String::new());
+        self.all_after(path, "").await
+    }
+
+    /// The elements of a list after a cursor, page by page.
+    pub async fn all_after(&self, path: &str, after: &str) -> Vec<Value> {
+        let (mut all, mut after) = (Vec::new(), after.to_owned());
         loop {
             let separator = if path.contains('?') { '&' } else { '?' };
             let page = match after.as_str() {

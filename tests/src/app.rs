@@ -154,14 +154,21 @@ impl App {
 
     /// Runs a `purser` command to its end.
     pub fn purser(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("purser starts")
+        server::output(self.command(arguments))
+    }
+
+    /// The same in another environment.
+    pub fn purser_with(&self, env: &[(&str, &str)], arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        command.envs(env.iter().copied());
+        server::output(command)
     }
 
     /// Runs a `purser` command that must succeed, and answers what it printed, trimmed.
     #[track_caller]
     pub fn prints(&self, arguments: &[&str]) -> String {
         let done = self.purser(arguments);
-        let said = String::from_utf8_lossy(&done.stderr);
+        let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         assert!(done.status.success(), "purser {arguments:?} ended with {}: {said}", done.status);
         String::from_utf8(done.stdout).expect("text").trim().to_owned()
     }

@@ -19,7 +19,7 @@ pub mod seeds;
 mod server;
 mod template;
 
-pub use actor::{Actor, Billing, body_of, items_of};
+pub use actor::{Actor, Billing, body_of, items_of, lines_of};
 pub use answer::Answer;
 pub use app::{App, Options};
 pub use binary::repository;

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -31,6 +31,23 @@ pub fn command(database: &Database, options: &Options, folder: &Path) -> Command
         .envs(options.env.iter().cloned())
         .stdin(Stdio::null());
     command
+}
+
+/// Runs a command to its end, which a `serve` that should have failed would never come to.
+pub fn output(mut command: Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("purser starts");
+    let pid = Pid::from_child(&child);
+    let (ended, end) = mpsc::channel();
+    let watch = std::thread::spawn(move || {
+        if end.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    });
+    let output = child.wait_with_output().expect("its output");
+    let _ = ended.send(());
+    watch.join().expect("the watch");
+    assert!(output.status.code().is_some(), "{command:?} does not end: {}", String::from_utf8_lossy(&output.stderr));
+    output
 }
 
 /// A server process, killed when dropped.

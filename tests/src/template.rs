@@ -51,7 +51,9 @@ pub async fn database(db: Db, options: &Options, folder: &Path) -> Database {
 /// `migrate`, `catalog apply` and `seed`, as an operator would; nothing where there is nothing to load.
 pub fn fill(database: &Database, options: &Options, folder: &Path) {
     let run = |arguments: &[&str]| {
-        let done = server::command(database, options, folder).args(arguments).output().expect("purser starts");
+        let mut command = server::command(database, options, folder);
+        command.args(arguments);
+        let done = server::output(command);
         let said = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success(), "purser {arguments:?} ended with {}: {said}", done.status);
     };

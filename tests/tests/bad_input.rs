@@ -240,8 +240,7 @@ async fn tokens_that_are_not_believed(app: &App) {
     }
     // Another installation's token: same issuer and audience, another secret.
     let other = app.file("other-secret", &"ab".repeat(32));
-    let mut command = app.command(&["token", "--user", ADA]);
-    let foreign = command.env("PURSER__SERVER__SECRET_FILE", other).output().expect("purser starts");
+    let foreign = app.purser_with(&[("PURSER__SERVER__SECRET_FILE", &other)], &["token", "--user", ADA]);
     let foreign = String::from_utf8(foreign.stdout).expect("a token");
     app.with_bearer(foreign.trim()).get("/v1/organizations").await.problem("unauthenticated");
     app.fails(&["token", "--user", "unheard@example.com"]);

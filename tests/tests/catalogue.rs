@@ -87,7 +87,7 @@ async fn offers_are_searched_and_paged(app: &App) {
     assert_eq!(slugs("kind=pipelines").await.len(), 2);
     assert_eq!(slugs("kind=extension&limit=2").await.len(), 5);
     assert_eq!(slugs("q=TIMETRACKER").await, ["berichthaus.tfstimetracker"]);
-    assert_eq!(slugs("q=virtual").await, Vec::<String>::new(), "by name and summary, not by unit");
+    assert_eq!(slugs("q=parallel").await, Vec::<String>::new(), "by name and summary, not by unit");
     assert_eq!(slugs("q=cards&kind=extension").await, ["spartez.agile-cards"]);
     assert_eq!(slugs("q=%25").await, Vec::<String>::new(), "a percent sign is one");
     assert_eq!(slugs("q=_").await, Vec::<String>::new(), "an underscore is one");

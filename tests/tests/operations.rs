@@ -100,11 +100,9 @@ async fn check_shows_and_verifies(app: &App) {
     for key in ["[server]", "[database]", "[payments]"] {
         assert!(shown.contains(key), "{shown}");
     }
-    let mut command = app.command(&["check"]);
-    command
-        .env("PURSER__PAYMENTS__STRIPE__KEY", "sk_live_secret")
-        .env("PURSER__PAYMENTS__STRIPE__WEBHOOK_SECRET", "whsec");
-    let shown = command.output().expect("purser starts");
+    let secrets =
+        [("PURSER__PAYMENTS__STRIPE__KEY", "sk_live_secret"), ("PURSER__PAYMENTS__STRIPE__WEBHOOK_SECRET", "whsec")];
+    let shown = app.purser_with(&secrets, &["check"]);
     let shown = format!("{}{}", String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
     assert!(!shown.contains("sk_live_secret") && !shown.contains("whsec\""), "secrets are hidden: {shown}");
     app.prints(&["migrate"]);
@@ -121,17 +119,20 @@ async fn a_wrong_key_stops_the_start(app: &App) {
         ("PURSER__AUTH__ISSUER", "https://issuer.example", "auth.issuer"),
     ] {
         for command in ["check", "serve"] {
-            let done = app.command(&[command]).env(name, value).output().expect("purser starts");
+            let done = app.purser_with(&[(name, value)], &[command]);
             let said = String::from_utf8_lossy(&done.stderr).to_lowercase();
             assert!(!done.status.success() && said.contains(says), "{command} with {name}={value}: {said}");
         }
     }
-    let mut simulated = app.command(&["check"]);
-    simulated.env("PURSER__PAYMENTS__METHODS", "simulated").env("PURSER__PAYMENTS__ALLOW_SIMULATED", "false");
-    assert!(!simulated.output().expect("purser starts").status.success());
-    let loopback =
-        app.command(&["check"]).env("PURSER__DEMO__SIGN_IN", "true").env("PURSER__SERVER__ADDRESS", "0.0.0.0").output();
-    assert!(!loopback.expect("purser starts").status.success(), "only on loopback may anybody be anybody");
+    for (env, why) in [
+        (
+            [("PURSER__PAYMENTS__METHODS", "simulated"), ("PURSER__PAYMENTS__ALLOW_SIMULATED", "false")],
+            "it takes no money",
+        ),
+        ([("PURSER__DEMO__SIGN_IN", "true"), ("PURSER__SERVER__ADDRESS", "0.0.0.0")], "anybody could be anybody"),
+    ] {
+        assert!(!app.purser_with(&env, &["check"]).status.success(), "{why}");
+    }
     app.fails(&["serve", "--config", "unheard-of.toml"]);
 }
 

@@ -7,6 +7,8 @@ on_both! {
     entitlements_of_what_nobody_bought: Options::new();
     r_53_allowance: Options::at("2018-04-15T10:00:00Z");
     actions_for_an_offer: Options::new();
+    r_31_installing_what_is_free: Options::new();
+    r_55_the_audit_trail_of_an_organization: Options::new();
     r_54_events_in_one_order: Options::new();
     organizations_and_subscriptions_are_paged: Options::new();
 }
@@ -114,6 +116,48 @@ async fn actions_for_an_offer(app: &App) {
     ada.get("/v1/organizations/contoso/actions?offer=ms.feed").await.problem("not-found");
 }
 
+/// a free extension is installed without a payer, and usable only where it is.
+async fn r_31_installing_what_is_free(app: &App) {
+    let ada = app.as_("ada@fabrikam.example").await;
+    let offer = "agile-extensions.backlog-essentials";
+    let path = format!("/v1/organizations/fabrikam/entitlements/{offer}/installation");
+    for (on, usable) in [(true, 1), (true, 1), (false, 0), (false, 0), (true, 1)] {
+        if on {
+            ada.put(&path, json!({})).await.ok()
+        } else {
+            ada.delete(&path).await.ok()
+        };
+        let has = ada.entitlement("fabrikam", offer).await;
+        assert_eq!((&has["installed"], &has["usable"]), (&json!(on), &json!(usable)), "{has}");
+        let may = ada.get(&format!("/v1/organizations/fabrikam/allowance/{offer}")).await.ok();
+        assert_eq!((&may["allowed"], &may["usable"]), (&json!(on), &json!(usable)), "{may}");
+    }
+    for (offer, slug) in [("unheard.of", "not-found"), (USERS, "invalid-request")] {
+        let path = format!("/v1/organizations/fabrikam/entitlements/{offer}/installation");
+        ada.put(&path, json!({})).await.problem(slug);
+    }
+    assert_eq!(ada.get("/v1/organizations/fabrikam/billing").await.ok()["state"], "not_set_up");
+}
+
+/// who, what, before, after and from where, of one organization only.
+async fn r_55_the_audit_trail_of_an_organization(app: &App) {
+    let (ada, olga) = (app.as_("ada@fabrikam.example").await, app.as_("olga@platform.example").await);
+    let payer = ada.subscription("Fabrikam Production").await;
+    let bought = ada.buys("fabrikam", "ms.feed", 3, Billing::Existing(&payer)).await.status(201);
+    app.as_("sue@fabrikam.example").await.buys("tailspin", "ms.feed", 3, Billing::Linked).await.status(201);
+    app.events().await;
+    let trail = ada.all("/v1/audit?organization=fabrikam&limit=1").await;
+    let entry = trail.iter().find(|entry| entry.to_string().contains(bought["id"].as_str().expect("an id")));
+    let entry = entry.unwrap_or_else(|| panic!("the purchase is not in {trail:?}")).to_string();
+    assert!(entry.contains(bought["purchased_by"].as_str().expect("who")), "{entry}");
+    assert!(entry.contains("127.0.0.1"), "from where: {entry}");
+    let organization = bought["organization"].as_str().expect("an id");
+    let foreign = trail.iter().filter(|entry| !entry.to_string().contains(organization));
+    assert_eq!(foreign.count(), 0, "{trail:?}");
+    let all = olga.all("/v1/audit").await;
+    assert!(all.len() > trail.len() && trail.iter().all(|entry| all.contains(entry)), "the operator reads all");
+}
+
 /// each act once, in an order that never changes; who, what, before and after; people by id only.
 async fn r_54_events_in_one_order(app: &App) {
     let sue = app.as_("sue@fabrikam.example").await;
@@ -140,7 +184,7 @@ async fn r_54_events_in_one_order(app: &App) {
     // A reader goes on from what it has read.
     let first = platform.get("/v1/events?limit=3").await.ok();
     let after = first["next"].as_str().expect("more");
-    let rest = platform.all(&format!("/v1/events?after={after}")).await;
+    let rest = platform.all_after("/v1/events", after).await;
     assert_eq!(rest[..], events[3..]);
     platform.get("/v1/events?after=nonsense").await.problem("invalid-request");
 }

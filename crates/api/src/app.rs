@@ -75,6 +75,9 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
         .with_context(|| format!("cannot listen on port {}", state.config.server.port))?;
     let bound = listener.local_addr()?;
     let server = server(state.clone(), listener)?;
+    let mut chainer = Chainer::new(state.clone(), &checkpoint_key(&secret));
+    // What commands and an earlier run left stands before what is to come.
+    chainer.turn(false).await?;
     welcome::print(&state, bound, new).await?;
     let serving = async {
         let served = server.await;
@@ -83,7 +86,6 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
         stop.send(true).ok();
         served
     };
-    let chainer = Chainer::new(state.clone(), &checkpoint_key(&secret));
     let (served, (), ()) = tokio::join!(serving, chainer.run(stopped.clone()), follow(state.clone(), stopped));
     tracing::info!("stopped");
     Ok(served?)

@@ -57,7 +57,10 @@ impl Chainer {
     }
 
     /// Chains what was committed since; at the end gives the lease back and signs a checkpoint.
-    async fn turn(&mut self, end: bool) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn turn(&mut self, end: bool) -> Result<(), StoreError> {
         let now = SystemClock.now();
         let until = now + chrono::TimeDelta::seconds(LEASE_SECONDS);
         let (key, holder, mut last) = (&self.key, self.holder, self.last_checkpoint);

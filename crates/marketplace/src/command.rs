@@ -209,14 +209,13 @@ fn buy(
     let mut charges = Vec::new();
     let mut lines_told = Vec::with_capacity(priced.lines.len());
     let mut rows = Vec::with_capacity(priced.lines.len());
-    for (mut line, shown) in priced.lines.into_iter().zip(&mut body.lines) {
+    for mut line in priced.lines {
         if line.after != line.before {
             line.after.version = line.before.version.saturating_add(1);
             line.after.changed_at = now;
             rows.push((line.before.next, line.after.clone()));
         }
         let charge: Option<ChargeId> = (!line.now.is_zero()).then(|| ids.next(now));
-        shown.charge = charge;
         lines_told.push(serde_json::json!({
             "offer": line.offer.id, "charge": charge, "amount": line.now.amount_string(),
             "before": {"committed": line.before.committed, "next": line.before.next}, "after": state(&line.after),
@@ -237,6 +236,7 @@ fn buy(
         state: "completed",
         subscription_created: created.is_some(),
         billing_set_up: link.is_some(),
+        charges: charges.iter().map(|charge| charge.id).collect(),
         purchased_by: caller.user,
         undo_until: undo_until(now),
     };

@@ -474,7 +474,6 @@ fn line_view(line: &Line, rate: &TaxRate, country: CountryCode, provisional: boo
         usable: FromTo { from: usable(&line.offer, &line.before), to: usable(&line.offer, &line.after) },
         now: line.now,
         renewal: line.renewal,
-        charge: None,
         why,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use kernel::{ChargeBasis, ChargeId, Currency, Money, Step, rfc3339};
+use kernel::{ChargeBasis, ChargeId, Currency, Model, Money, PriceSpec, Step, UnitPrice, rfc3339};
 use store::proof::TransferProof;
 use store::purchases::ChargeRow;
 use store::{Reads, StoreError};
@@ -52,6 +52,8 @@ fn text(
     for (name, value) in head {
         let _ = writeln!(text, "  {name:<14} {value}");
     }
+    let _ = writeln!(text, "\nPrice version {} in {}, {}", basis.price_version, basis.currency, basis.spec.model());
+    tariff(&mut text, &basis.spec.spec());
     text.push_str("\nHow it is worked out\n");
     derivation(&mut text, &basis.steps());
     text.push_str("\nTax\n");
@@ -67,6 +69,27 @@ fn text(
     text.push_str("\nIn the ledger\n");
     ledger(&mut text, postings, charge.currency);
     text
+}
+
+/// The whole price, not only the bands that the charge touches.
+fn tariff(text: &mut String, spec: &PriceSpec) {
+    let each = if spec.model == Model::Flat { "for all" } else { "each" };
+    let price = |unit: Option<UnitPrice>, flat: Option<UnitPrice>| {
+        let unit = unit.map(|unit| format!("{unit} {each}"));
+        let flat = flat.map(|flat| format!("{flat} once"));
+        [unit, flat].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    };
+    if let Some(size) = spec.size {
+        let _ = writeln!(text, "  packages of {size} paid units: {}", price(spec.unit, spec.flat));
+    } else if spec.bands.is_empty() {
+        let _ = writeln!(text, "  any number of paid units: {}", price(spec.unit, spec.flat));
+    }
+    let mut from = 1;
+    for band in &spec.bands {
+        let to = band.up_to.map_or_else(|| "on".to_owned(), |to| format!("to {to}"));
+        let _ = writeln!(text, "  paid units from {from} {to}: {}", price(band.unit, band.flat));
+        from = band.up_to.unwrap_or(from).saturating_add(1);
+    }
 }
 
 /// Numbered steps, their results in one column.
@@ -88,5 +111,66 @@ fn ledger(text: &mut String, postings: &[TransferProof], currency: Currency) {
         let TransferProof { debit, credit, .. } = posting;
         let _ =
             writeln!(text, "  Dr {debit:<debits$}  Cr {credit:<credits$}  {:>amounts$} {currency}", amount(posting));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
+mod tests {
+    use super::*;
+
+    /// R-25: all that the amount follows from is on the page, and so is where it went.
+    #[test]
+    fn a_charge_can_be_checked_by_hand() {
+        let id = |last: u64| uuid::Uuid::from_u64_pair(0, last);
+        let price = r#"{"model":"graduated","bands":[{"up_to":5,"unit":"6.00"},{"unit":"8.00","flat":"1.00"}]}"#;
+        let inputs = kernel::ChargeInputs {
+            offer: "ms.users".into(),
+            currency: "USD".parse().unwrap(),
+            price_version: 3,
+            before: 2,
+            after: 7,
+            fraction: kernel::DayRule::DaysAfter.fraction(kernel::parse_rfc3339("2018-04-15T10:00:00Z").unwrap()),
+            accrued_before: kernel::Exact::from_int(6),
+            charged_before: 600,
+        };
+        let basis = ChargeBasis::compute(&serde_json::from_str(price).unwrap(), inputs).unwrap();
+        let charge = ChargeRow {
+            id: ChargeId::from_uuid(id(1)),
+            purchase: kernel::PurchaseId::from_uuid(id(2)),
+            subscription: kernel::SubscriptionId::from_uuid(id(3)),
+            organization: kernel::OrganizationId::from_uuid(id(4)),
+            offer: kernel::OfferId::from_uuid(id(5)),
+            amount: basis.amount,
+            currency: basis.currency,
+            month: "2018-04-01".parse().unwrap(),
+            tax_rate: "19".into(),
+            basis: String::new(),
+            at: kernel::parse_rfc3339("2018-04-15T10:00:00Z").unwrap(),
+        };
+        let posting = TransferProof {
+            fact: charge.id,
+            leg: 0,
+            debit: "unbilled/sub_x".into(),
+            credit: "deferred_revenue/off_y".into(),
+            amount: basis.amount,
+            currency: "USD".into(),
+            at: 0,
+        };
+        let text = text(&charge, &basis, "fabrikam (Fabrikam Fiber)", "Production (sub_x), US", &[posting]);
+        for expected in [
+            "17.50 USD",
+            "2 before, 7 after",
+            "Price version 3 in USD, graduated",
+            "paid units from 1 to 5: 6.00 each",
+            "paid units from 6 on: 8.00 each and 1.00 once",
+            "price before: 2 × 6.00 for paid units 1 to 2",
+            "35 × 15/30",
+            "exact sum of earlier increases, 6.00 of it charged",
+            "19 %",
+            "Dr unbilled/sub_x  Cr deferred_revenue/off_y  17.50 USD",
+        ] {
+            assert!(text.contains(expected), "{expected} is not in\n{text}");
+        }
     }
 }

@@ -41,9 +41,6 @@ pub struct LineView {
     pub now: Money,
     /// A full month of this offer at the new total, before tax.
     pub renewal: Money,
-    /// The charge that it became, in a purchase.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub charge: Option<ChargeId>,
     /// How it is worked out.
     pub why: Vec<Step>,
 }
@@ -133,6 +130,8 @@ pub struct PurchaseView {
     pub subscription_created: bool,
     /// Whether billing was set up by it.
     pub billing_set_up: bool,
+    /// The charges that its lines became; `purser explain` shows each.
+    pub charges: Vec<ChargeId>,
     /// Who bought.
     pub purchased_by: UserId,
     /// Until when it can be undone.

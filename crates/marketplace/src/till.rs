@@ -4,7 +4,7 @@
 //! batch, and runs it in one transaction with a fixed number of statements: lock, load, decide each in turn against the
 //! same book, write, commit, answer. A batch of one is the same code; no command waits for company.
 
-use crate::book::Book;
+use crate::book::{Book, Standing};
 use crate::catalogue::Catalogue;
 use crate::shelf::Shelf;
 use crate::command::{Decision, decide};
@@ -13,10 +13,11 @@ use crate::policy::Policy;
 use crate::queue::{self, Queue};
 use crate::record::record;
 use crate::refusal::Refusal;
-use kernel::{Clock, IdSource, OrganizationId};
+use kernel::{Clock, IdSource, OrganizationId, Timestamp};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use store::till::Record;
 use store::{Db, StoreError};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -82,6 +83,8 @@ struct Shared {
     policy: Arc<Policy>,
     clock: Arc<dyn Clock>,
     after_commit: AfterCommit,
+    /// One source for all lanes, so that an organization's ids are in its order whichever lane it was in.
+    ids: Mutex<IdSource>,
 }
 
 /// The till; cheap to clone.
@@ -131,6 +134,7 @@ impl Till {
             policy,
             clock,
             after_commit,
+            ids: Mutex::new(IdSource::from_os()),
         });
         let lanes = (0..lanes.max(1)).map(|_| tokio::spawn(lane(Arc::clone(&shared)))).collect();
         (Self { shared }, Lanes(lanes))
@@ -215,22 +219,21 @@ fn expire(waiting: Vec<Waiting>) {
 }
 
 async fn lane(shared: Arc<Shared>) {
-    let mut ids = IdSource::from_os();
     while let Some(batch) = shared.take().await {
         let held: HashSet<_> = batch.iter().map(|waiting| waiting.organization).collect();
         metrics::histogram!("till_batch_commands").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-        let later = run(&shared, batch, &mut ids).await;
+        let later = run(&shared, batch).await;
         shared.give_back(&held, later);
     }
 }
 
 /// Runs a batch to its answers; what must be decided in the next one comes back.
-async fn run(shared: &Shared, batch: Vec<Waiting>, ids: &mut IdSource) -> Vec<Waiting> {
+async fn run(shared: &Shared, batch: Vec<Waiting>) -> Vec<Waiting> {
     let mut tried = 0;
     loop {
         let commands: Vec<&Command> = batch.iter().map(|waiting| &waiting.item.command).collect();
         tried += 1;
-        match attempt(shared, &commands, ids).await {
+        match attempt(shared, &commands).await {
             Ok(settled) => return answer(shared, batch, settled),
             Err(StoreError::Conflict(why)) if tried < TRIES => {
                 tracing::debug!(%why, tried, "a batch of the till is run again");
@@ -239,7 +242,7 @@ async fn run(shared: &Shared, batch: Vec<Waiting>, ids: &mut IdSource) -> Vec<Wa
             }
             Err(StoreError::Conflict(why)) if batch.len() > 1 => {
                 tracing::warn!(%why, commands = batch.len(), "a batch of the till is run singly");
-                return singly(shared, batch, ids).await;
+                return singly(shared, batch).await;
             }
             Err(error @ (StoreError::Unavailable(_) | StoreError::Conflict(_))) => {
                 tracing::warn!(%error, commands = batch.len(), "the till cannot write");
@@ -251,7 +254,7 @@ async fn run(shared: &Shared, batch: Vec<Waiting>, ids: &mut IdSource) -> Vec<Wa
             Err(error) if batch.len() > 1 => {
                 // One command breaks the batch: the others are answered without it.
                 tracing::error!(%error, commands = batch.len(), "a batch of the till failed; it is run singly");
-                return singly(shared, batch, ids).await;
+                return singly(shared, batch).await;
             }
             Err(error) => {
                 tracing::error!(%error, "a command of the till failed");
@@ -264,10 +267,10 @@ async fn run(shared: &Shared, batch: Vec<Waiting>, ids: &mut IdSource) -> Vec<Wa
     }
 }
 
-async fn singly(shared: &Shared, batch: Vec<Waiting>, ids: &mut IdSource) -> Vec<Waiting> {
+async fn singly(shared: &Shared, batch: Vec<Waiting>) -> Vec<Waiting> {
     let mut later = Vec::new();
     for waiting in batch {
-        later.extend(Box::pin(run(shared, vec![waiting], ids)).await);
+        later.extend(Box::pin(run(shared, vec![waiting])).await);
     }
     later
 }
@@ -298,11 +301,7 @@ fn answer(shared: &Shared, batch: Vec<Waiting>, settled: Vec<Settled>) -> Vec<Wa
 }
 
 /// One transaction: lock, load, decide each, write, commit.
-async fn attempt(
-    shared: &Shared,
-    commands: &[&Command],
-    ids: &mut IdSource,
-) -> Result<Vec<Settled>, StoreError> {
+async fn attempt(shared: &Shared, commands: &[&Command]) -> Result<Vec<Settled>, StoreError> {
     let asks: Vec<_> = commands.iter().map(|command| command.ask()).collect();
     let tx = shared.db.begin_till().await?;
     let worked = async {
@@ -313,23 +312,10 @@ async fn attempt(
         let now = loaded.clock.unwrap_or_else(|| shared.clock.now());
         let (mut book, standings) =
             Book::gather(catalogue, Arc::clone(&shared.policy), &asks, (loaded.facts, holdings), now)?;
-        let mut writes = Vec::with_capacity(commands.len());
-        let mut settled = Vec::with_capacity(commands.len());
-        for (command, standing) in commands.iter().zip(&standings) {
-            settled.push(match decide(&mut book, command, standing, now, ids) {
-                Ok(Decision::Write(write, body)) => {
-                    writes.push(*write);
-                    Some(Ok(Answer::Done(body)))
-                }
-                Ok(Decision::Replay(body)) => Some(Ok(Answer::Replayed(body))),
-                Ok(Decision::Nothing) => Some(Ok(Answer::Nothing)),
-                Ok(Decision::NextBatch) => None,
-                Err(refusal) => Some(Err(refusal)),
-            });
-        }
-        let anything = !writes.is_empty();
-        if anything {
-            store::till::record(&tx, record(&book, writes, ids, now)).await?;
+        let (settled, rows) = settle(shared, &mut book, commands, &standings, now);
+        let anything = rows.is_some();
+        if let Some(rows) = rows {
+            store::till::record(&tx, rows).await?;
         }
         Ok((settled, anything))
     };
@@ -346,3 +332,30 @@ async fn attempt(
     }
 }
 
+
+/// Decides each command in turn against the same book; the replies, and the rows to write where there are any.
+fn settle(
+    shared: &Shared,
+    book: &mut Book,
+    commands: &[&Command],
+    standings: &[Standing],
+    now: Timestamp,
+) -> (Vec<Settled>, Option<Record>) {
+    let mut ids = shared.ids.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut writes = Vec::with_capacity(commands.len());
+    let mut settled = Vec::with_capacity(commands.len());
+    for (command, standing) in commands.iter().zip(standings) {
+        settled.push(match decide(book, command, standing, now, &mut ids) {
+            Ok(Decision::Write(write, body)) => {
+                writes.push(*write);
+                Some(Ok(Answer::Done(body)))
+            }
+            Ok(Decision::Replay(body)) => Some(Ok(Answer::Replayed(body))),
+            Ok(Decision::Nothing) => Some(Ok(Answer::Nothing)),
+            Ok(Decision::NextBatch) => None,
+            Err(refusal) => Some(Err(refusal)),
+        });
+    }
+    let rows = (!writes.is_empty()).then(|| record(book, writes, &mut ids, now));
+    (settled, rows)
+}

@@ -224,7 +224,7 @@ const TURN: i64 = 2_000;
 pub async fn chain(tx: &Tx) -> Result<(Head, usize), StoreError> {
     let mut head = head(tx).await?;
     let rows = tx
-        .query("SELECT id, hash FROM blocks WHERE number IS NULL ORDER BY id LIMIT $1", vec![TURN.into()])
+        .query("SELECT id, hash FROM blocks WHERE number IS NULL ORDER BY seq LIMIT $1", vec![TURN.into()])
         .await?;
     let mut sheet = Sheet::new(NUMBERS);
     for row in rows {

@@ -4,9 +4,7 @@ use crate::row::Row;
 use crate::subscriptions::{Holder, like};
 use crate::till::OrganizationRow;
 use crate::{Reads, StoreError, Tx};
-use kernel::{
-    AccessLevel, Id, OrganizationId, OrganizationRole, Slug, SubscriptionRole, Timestamp, UserId, micros,
-};
+use kernel::{AccessLevel, Id, OrganizationId, OrganizationRole, Slug, SubscriptionRole, Timestamp, UserId, micros};
 use sea_orm::{QueryResult, Value};
 
 fn organization(row: &QueryResult) -> Result<OrganizationRow, StoreError> {
@@ -208,7 +206,9 @@ pub async fn administrators(
         )
         .await?;
     rows.iter()
-        .map(|r| Ok(Holder { user: r.id("id")?, name: r.text("name")?, email: r.text("email")?, role: r.word("role")? }))
+        .map(|r| {
+            Ok(Holder { user: r.id("id")?, name: r.text("name")?, email: r.text("email")?, role: r.word("role")? })
+        })
         .collect()
 }
 

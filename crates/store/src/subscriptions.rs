@@ -234,7 +234,9 @@ pub async fn holders(
         )
         .await?;
     rows.iter()
-        .map(|r| Ok(Holder { user: r.id("id")?, name: r.text("name")?, email: r.text("email")?, role: r.word("role")? }))
+        .map(|r| {
+            Ok(Holder { user: r.id("id")?, name: r.text("name")?, email: r.text("email")?, role: r.word("role")? })
+        })
         .collect()
 }
 
@@ -384,11 +386,7 @@ pub async fn hold(tx: &Tx, id: SubscriptionId) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// As [`StoreError`] says.
-pub async fn count_holders(
-    reads: &impl Reads,
-    id: SubscriptionId,
-    role: SubscriptionRole,
-) -> Result<i64, StoreError> {
+pub async fn count_holders(reads: &impl Reads, id: SubscriptionId, role: SubscriptionRole) -> Result<i64, StoreError> {
     let rows = reads
         .rows(
             "SELECT COUNT(*) AS holders FROM subscription_roles WHERE subscription_id = $1 AND role = $2",

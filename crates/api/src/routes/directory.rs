@@ -29,10 +29,10 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 #[serde(deny_unknown_fields)]
 struct OrganizationBody {
     /// Its name for people, 1 to 200 characters.
-    #[schema(value_type = String, min_length = 1, max_length = 200)]
+    #[schema(value_type = String, min_length = 1, max_length = 200, example = "Fabrikam Fiber")]
     name: Name,
     /// Where it is, ISO 3166.
-    #[schema(value_type = String, example = "DE")]
+    #[schema(value_type = String, pattern = "^[A-Z]{2}$", example = "DE")]
     country: CountryCode,
 }
 
@@ -40,7 +40,7 @@ struct OrganizationBody {
 ///
 /// The path names it by its slug, which is for good; an existing one may be named by its id too. What is the same
 /// already changes nothing.
-#[utoipa::path(tag = "directory", params(("org" = String, Path, description = "Slug, or id of an existing one")), request_body = OrganizationBody, responses(
+#[utoipa::path(tag = "directory", params(("org" = String, Path, description = "Slug, or id of an existing one", example = "fabrikam")), request_body = OrganizationBody, responses(
     (status = 200, description = "It was there", body = Organization),
     (status = 201, description = "It is new", body = Organization),
     (status = 400, description = "Not JSON", body = schema::Problem, content_type = "application/problem+json"),
@@ -142,13 +142,13 @@ async fn change(tx: &Tx, act: &mut Act<'_>, before: &OrganizationRow, row: &Orga
 #[serde(deny_unknown_fields)]
 struct MemberBody {
     /// The person's name, 1 to 200 characters.
-    #[schema(value_type = String, min_length = 1, max_length = 200)]
+    #[schema(value_type = String, min_length = 1, max_length = 200, example = "Mia Member")]
     name: Name,
     /// `owner`, `administrator` or `member`.
-    #[schema(value_type = String, example = "member")]
+    #[schema(value_type = String, pattern = "^(owner|administrator|member)$", example = "member")]
     role: OrganizationRole,
     /// `stakeholder` or `basic`.
-    #[schema(value_type = String, example = "basic")]
+    #[schema(value_type = String, pattern = "^(stakeholder|basic)$", example = "basic")]
     access: AccessLevel,
 }
 
@@ -175,7 +175,7 @@ struct Member {
 /// A person whose address is new comes into being. An organization has one owner: where another person becomes it, the
 /// former owner becomes an administrator; the owner alone cannot take another role. What is the same already changes
 /// nothing.
-#[utoipa::path(tag = "directory", params(("org" = String, Path, description = "Id or slug"), ("email" = String, Path, description = "The person's address")), request_body = MemberBody, responses(
+#[utoipa::path(tag = "directory", params(("org" = String, Path, description = "Id or slug", example = "fabrikam"), ("email" = String, Path, description = "The person's address", example = "mia@fabrikam.example")), request_body = MemberBody, responses(
     (status = 200, description = "The person was a member", body = Member),
     (status = 201, description = "The person is a new member", body = Member),
     (status = 400, description = "Not JSON", body = schema::Problem, content_type = "application/problem+json"),
@@ -272,7 +272,7 @@ async fn step_down(tx: &Tx, act: &mut Act<'_>, organization: OrganizationId, for
 /// Ends a membership.
 ///
 /// The owner cannot be removed: make another person the owner first.
-#[utoipa::path(tag = "directory", params(("org" = String, Path, description = "Id or slug"), ("email" = String, Path, description = "The person's address")), responses(
+#[utoipa::path(tag = "directory", params(("org" = String, Path, description = "Id or slug", example = "fabrikam"), ("email" = String, Path, description = "The person's address", example = "mia@fabrikam.example")), responses(
     (status = 204, description = "The person is no member any more"),
     (status = 401, description = "No service key", body = schema::Problem, content_type = "application/problem+json"),
     (status = 403, description = "For service keys only", body = schema::Problem, content_type = "application/problem+json"),

@@ -175,6 +175,7 @@ struct AuditTrail {
 #[serde(deny_unknown_fields)]
 struct AuditQuery {
     /// The organization, by id or slug; operators may leave it out.
+    #[param(example = "fabrikam")]
     organization: Option<String>,
     /// Rows of the page, 1 to 100; 20 if left out.
     #[param(minimum = 1, maximum = 100)]

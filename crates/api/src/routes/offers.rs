@@ -115,7 +115,7 @@ struct Offers {
 #[serde(deny_unknown_fields)]
 struct OfferQuery {
     /// Only offers of this kind: `users`, `pipelines`, `extension` or `load_testing`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^(users|pipelines|extension|load_testing)$")]
     kind: Option<OfferKind>,
     /// Part of the slug, name or summary, whatever the case.
     #[param(max_length = 200)]
@@ -154,7 +154,7 @@ async fn list(state: Data<State>, _visitor: Caller, query: Query<OfferQuery>) ->
 }
 
 /// One offer, by id or slug; a retired one too.
-#[utoipa::path(tag = "catalogue", params(("offer" = String, Path, description = "Id or slug")), responses(
+#[utoipa::path(tag = "catalogue", params(("offer" = String, Path, description = "Id or slug", example = "ms.feed")), responses(
     (status = 200, description = "The offer", body = Offer),
     (status = 401, description = "The token is not believed", body = schema::Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such offer", body = schema::Problem, content_type = "application/problem+json"),

@@ -110,7 +110,7 @@ async fn list(state: Data<State>, caller: Caller, query: Query<OrganizationQuery
 }
 
 /// One organization.
-#[utoipa::path(tag = "organizations", params(("org" = String, Path, description = "Id or slug")), responses(
+#[utoipa::path(tag = "organizations", params(("org" = String, Path, description = "Id or slug", example = "fabrikam")), responses(
     (status = 200, description = "The organization", body = Organization),
     (status = 401, description = "Not signed in", body = schema::Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such organization", body = schema::Problem, content_type = "application/problem+json"),
@@ -152,6 +152,7 @@ struct ActionShape {
 #[serde(deny_unknown_fields)]
 struct ActionQuery {
     /// The offer, by id or slug.
+    #[param(example = "ms.feed")]
     offer: String,
 }
 
@@ -159,7 +160,7 @@ struct ActionQuery {
 ///
 /// Buying is allowed where a purchase of some quantity would be, if need be with billing set up in the same act. It
 /// says nothing about quantities; a quote does.
-#[utoipa::path(tag = "organizations", params(("org" = String, Path, description = "Id or slug"), ActionQuery), responses(
+#[utoipa::path(tag = "organizations", params(("org" = String, Path, description = "Id or slug", example = "fabrikam"), ActionQuery), responses(
     (status = 200, description = "Buy, try, install, request", body = Actions),
     (status = 400, description = "Query not UTF-8", body = schema::Problem, content_type = "application/problem+json"),
     (status = 401, description = "Not signed in", body = schema::Problem, content_type = "application/problem+json"),

@@ -85,14 +85,14 @@ impl Seen {
 #[serde(deny_unknown_fields)]
 struct RoleBody {
     /// `owner`, `contributor`, `billing_manager` or `reader`.
-    #[schema(value_type = String, example = "reader")]
+    #[schema(value_type = String, pattern = "^(owner|contributor|billing_manager|reader)$", example = "reader")]
     role: SubscriptionRole,
 }
 
 /// Gives a person a role on a subscription, instead of the one held.
 ///
 /// The last owner cannot take another role. The same role again changes nothing.
-#[utoipa::path(tag = "subscriptions", params(("id" = String, Path, description = "sub_…"), ("email" = String, Path, description = "The person's address")), request_body = RoleBody, responses(
+#[utoipa::path(tag = "subscriptions", params(("id" = String, Path, description = "sub_…"), ("email" = String, Path, description = "The person's address", example = "mia@fabrikam.example")), request_body = RoleBody, responses(
     (status = 200, description = "The person had a role", body = RoleHolder),
     (status = 201, description = "The person is a new role holder", body = RoleHolder),
     (status = 400, description = "Not JSON", body = schema::Problem, content_type = "application/problem+json"),
@@ -148,7 +148,7 @@ async fn set_role(
 }
 
 /// Takes a person's role on a subscription away; the last owner keeps it.
-#[utoipa::path(tag = "subscriptions", params(("id" = String, Path, description = "sub_…"), ("email" = String, Path, description = "The person's address")), responses(
+#[utoipa::path(tag = "subscriptions", params(("id" = String, Path, description = "sub_…"), ("email" = String, Path, description = "The person's address", example = "mia@fabrikam.example")), responses(
     (status = 204, description = "The person has no role any more"),
     (status = 401, description = "Not signed in", body = schema::Problem, content_type = "application/problem+json"),
     (status = 403, description = "A right is missing", body = schema::Problem, content_type = "application/problem+json"),

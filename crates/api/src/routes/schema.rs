@@ -86,9 +86,6 @@ pub struct Line {
     pub now: Money,
     /// A full month at the new total, before tax.
     pub renewal: Money,
-    /// The charge that it became, in a purchase; `purser explain` shows it.
-    #[schema(required = false)]
-    pub charge: Option<String>,
     /// How it is worked out.
     pub why: Vec<Step>,
 }
@@ -145,6 +142,8 @@ pub struct Purchase {
     pub state: String,
     pub subscription_created: bool,
     pub billing_set_up: bool,
+    /// The charges that its lines became; `purser explain` shows each.
+    pub charges: Vec<String>,
     pub purchased_by: String,
     #[schema(format = DateTime)]
     pub undo_until: String,

@@ -7,8 +7,8 @@
 //! page, the catalogue and one organization.
 
 mod chain;
-pub mod checker;
-pub mod days;
+mod checker;
+mod days;
 mod evidence;
 mod extra;
 mod line;

@@ -269,3 +269,61 @@ fn is_held(named: Row<'_>, row: &EntitlementProof, held: &Held) -> Result<(), Di
     named.same("version", row.version, state.version)?;
     named.same("changed_at", row.changed_at, held.changed_at)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn change(version: i64, on: bool) -> Change {
+        let id = uuid::Uuid::from_u64_pair(0, version.unsigned_abs());
+        let after = State { version, installed: on, ..Held::nothing(0).state };
+        Change::Installed {
+            event: EventId::from_uuid(id),
+            at: version,
+            told: Box::new(Installation {
+                organization: OrganizationId::from_uuid(id),
+                offer: OfferId::from_uuid(id),
+                after,
+            }),
+            on,
+        }
+    }
+
+    fn entered(changes: &[(i64, bool)]) -> Result<Held, Difference> {
+        let mut held = Held::nothing(0);
+        for (version, on) in changes {
+            held.enter(&Shop::empty(), change(*version, *on))?;
+        }
+        Ok(held)
+    }
+
+    /// Whatever the order of the events, versions are replayed in theirs.
+    #[test]
+    fn a_change_waits_for_the_version_before_it() {
+        let orders = [[1, 2, 3, 4], [2, 1, 4, 3], [4, 3, 2, 1], [3, 1, 2, 4]];
+        for order in orders {
+            let held = entered(&order.map(|version| (version, version % 2 == 1))).unwrap();
+            assert!(held.waiting.is_empty(), "{order:?}");
+            assert_eq!((held.state.version, held.state.installed, held.changed_at), (4, false, 4), "{order:?}");
+        }
+    }
+
+    /// A version that is missing leaves those after it waiting; one that is there twice is a difference.
+    #[test]
+    fn gaps_and_doubles_show() {
+        assert_eq!(entered(&[(1, true), (3, true)]).unwrap().waiting.len(), 1);
+        assert!(entered(&[(1, true), (1, true)]).is_err());
+        assert!(entered(&[(1, true), (2, false), (1, true)]).is_err());
+    }
+
+    /// What is installed follows from the event alone; all else stays.
+    #[test]
+    fn an_installation_changes_nothing_else() {
+        let mut change = change(1, true);
+        if let Change::Installed { told, .. } = &mut change {
+            told.after.committed = 1;
+        }
+        assert!(Held::nothing(0).enter(&Shop::empty(), change).is_err());
+    }
+}

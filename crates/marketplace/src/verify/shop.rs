@@ -152,6 +152,12 @@ impl Shop {
         Ok(shop)
     }
 
+    /// A catalogue without anything in it.
+    #[cfg(test)]
+    pub(super) fn empty() -> Self {
+        Self { platform: String::new(), offers: HashMap::new(), publishers: HashMap::new() }
+    }
+
     /// An offer.
     pub fn offer(&self, id: OfferId) -> Option<&Offer> {
         self.offers.get(&id)
@@ -295,4 +301,71 @@ async fn prove_payers(tx: &Tx, told: &[(&Fact, PayerTold)]) -> Result<(), Verify
         row.same("currency", currency, &payer.currency)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000;
+
+    fn history(values: &[(i64, &str)]) -> History {
+        let mut history = History(Vec::new());
+        values.iter().for_each(|(hours, value)| history.put(hours * HOUR, Value::from(*value)));
+        history
+    }
+
+    fn words<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<&'a str> {
+        values.filter_map(Value::as_str).collect()
+    }
+
+    /// The value of an instant is the last one before it; before any, the first; around a change, both.
+    #[test]
+    fn a_change_counts_from_its_instant() {
+        let history = history(&[(30, "c"), (10, "a"), (20, "b")]);
+        for (at, expected) in [
+            (0, vec!["a"]),
+            (10 * HOUR, vec!["a"]),
+            (19 * HOUR, vec!["a"]),
+            (20 * HOUR - 1, vec!["a", "b"]),
+            (20 * HOUR + 1, vec!["a", "b"]),
+            (20 * HOUR + RACE, vec!["b"]),
+            (99 * HOUR, vec!["c"]),
+        ] {
+            assert_eq!(words(history.at(at)), expected, "{at}");
+        }
+        assert_eq!(words(history.last()), ["c"]);
+    }
+
+    /// Under a clock that stands still, changes of one instant have no order: each may have been the last.
+    #[test]
+    fn changes_of_one_instant_all_count() {
+        let history = history(&[(10, "a"), (20, "b"), (20, "c")]);
+        assert_eq!(words(history.at(50 * HOUR)), ["b", "c"]);
+        assert_eq!(words(history.last()), ["b", "c"]);
+    }
+
+    /// R-23: the highest version that began by the day, and near its publication the one before too.
+    #[test]
+    fn versions_in_force() {
+        let spec: Spec = serde_json::from_str(r#"{"model":"per_unit","unit":"1"}"#).unwrap();
+        let version = |number, from: &str, hours: i64| {
+            let (from, json) = (from.to_owned(), Value::Null);
+            Version { number, from, published_at: hours * HOUR, spec: spec.clone(), json }
+        };
+        let versions = vec![version(1, "", 0), version(2, "2018-06-01", 10), version(3, "2018-05-01", 20)];
+        let offer = Offer { prices: HashMap::from([("EUR".to_owned(), versions)]), ..Offer::default() };
+        let taken = |day: &str, hours: i64| {
+            offer.in_force("EUR", day, hours * HOUR).map(|version| version.number).collect::<Vec<_>>()
+        };
+        assert_eq!(taken("2018-04-30", 90), [1]);
+        assert_eq!(taken("2018-05-01", 90), [3]);
+        assert_eq!(taken("2018-06-01", 90), [3], "a later version replaces one that was announced");
+        assert_eq!(taken("2018-06-01", 15), [2, 3]);
+        assert_eq!(taken("2018-05-01", 20), [1, 3]);
+        assert_eq!(offer.in_force("USD", "2018-06-01", 0).count(), 0);
+        assert!(!offer.may_be_free(90 * HOUR));
+        assert!(Offer::default().may_be_free(90 * HOUR));
+    }
 }
