@@ -74,7 +74,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("PUT", "/v1/subscriptions/{payer}/roles/rita@fabrikam.example", r#"{"role": "reader"}"#, "444 2333 4341"),
     ("DELETE", "/v1/subscriptions/{payer}/roles/nobody@fabrikam.example", "", "444 4333 4341"),
     ("PUT", "/v1/organizations/tailspin/billing", r#"{"subscription": "{payer}"}"#, "443 3333 4331"),
-    ("POST", "/v1/organizations/tailspin/billing/preview", r#"{"subscription": "{payer}"}"#, "443 3333 4331"),
+    ("POST", "/v1/organizations/tailspin/billing/preview", r#"{"subscription": "{payer}"}"#, "442 2222 4231"),
     ("PUT", "/v1/organizations/tailspin/entitlements/ms.feed/installation", "", "223 3333 4331"),
     ("DELETE", "/v1/organizations/tailspin/entitlements/ms.feed/installation", "", "223 3333 4331"),
     ("GET", "/v1/audit?organization=tailspin", "", "223 3333 4231"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
 use metrics::{Counter, Histogram, Unit};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
@@ -23,6 +23,9 @@ const REQUESTS: &str = "http_requests_total";
 const SECONDS: &str = "http_request_seconds";
 
 /// Bounds of what is told apart of a duration, in seconds.
+/// Of the till's batches, in commands.
+const BATCH: &str = "till_batch_commands";
+const BATCHES: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// How often measured durations are put into their buckets where nobody reads the metrics; until then
@@ -63,6 +66,7 @@ fn start_metrics() -> Result<(), TelemetryFault> {
     let fault = |fault: &dyn std::fmt::Display| TelemetryFault(fault.to_string());
     let handle = PrometheusBuilder::new()
         .set_buckets(&BUCKETS)
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(BATCH.to_owned()), &BATCHES))
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|it| fault(&it))?;
     metrics::describe_counter!(REQUESTS, "Requests answered, by method, route and status.");

@@ -10,9 +10,10 @@ use crate::refusal::{Refusal, Scope};
 use billing::ledger::{Posting, Share, postings_of_charge};
 use chrono::TimeDelta;
 use kernel::{
-    ChargeId, IdSource, LinkId, Month, OrganizationId, Permission, PurchaseId, Role, SubscriptionId,
+    ChargeId, Currency, Exact, IdSource, OfferId, LinkId, Month, OrganizationId, Permission, PurchaseId, Role, SubscriptionId,
     SubscriptionRole, Timestamp, grants,
 };
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use store::subscriptions::SubscriptionRow;
 use store::till::{Earlier, EntitlementRow};
@@ -155,25 +156,78 @@ fn accept(book: &Book, order: &Order, quote: Option<&str>, priced: &Priced, now:
     Ok(())
 }
 
-fn event(command: &Command, kind: &'static str, at: Timestamp, public: &serde_json::Value) -> NewEvent {
+fn event(command: &Command, kind: &'static str, at: Timestamp, public: &impl Serialize) -> NewEvent {
     let private = command.caller.address.as_ref().map(|address| serde_json::json!({ "address": address }).to_string());
+    let public = serde_json::to_string(public).unwrap_or_default();
     NewEvent {
         kind,
         organization: Some(command.organization()),
         actor: Actor::User(command.caller.user),
         at,
-        public: public.to_string(),
+        public,
         private,
     }
 }
 
+/// A purchase as the audit trail keeps it: all that `purser verify` needs to prove its rows.
+#[derive(Serialize)]
+struct Completed {
+    purchase: PurchaseId,
+    organization: OrganizationId,
+    subscription: SubscriptionId,
+    subscription_created: bool,
+    link: Option<LinkId>,
+    currency: Currency,
+    /// SHA-256 of the stored answer.
+    answer: String,
+    /// SHA-256 of key and request hash.
+    request: String,
+    lines: Vec<CompletedLine>,
+}
+
+#[derive(Serialize)]
+struct CompletedLine {
+    offer: OfferId,
+    charge: Option<ChargeId>,
+    amount: String,
+    before: Before,
+    after: State,
+}
+
+#[derive(Serialize)]
+struct Before {
+    committed: i64,
+    next: i64,
+}
+
 /// An entitlement's state as the audit trail keeps it.
-fn state(row: &EntitlementRow) -> serde_json::Value {
-    serde_json::json!({
-        "committed": row.committed, "next": row.next, "month": row.month, "accrued": row.accrued,
-        "charged": row.charged, "installed": row.installed, "metered": row.metered, "cap": row.cap,
-        "version": row.version,
-    })
+#[derive(Serialize)]
+struct State {
+    committed: i64,
+    next: i64,
+    month: Month,
+    accrued: Exact,
+    charged: i64,
+    installed: bool,
+    metered: bool,
+    cap: i64,
+    version: i64,
+}
+
+impl From<&EntitlementRow> for State {
+    fn from(row: &EntitlementRow) -> Self {
+        Self {
+            committed: row.committed,
+            next: row.next,
+            month: row.month,
+            accrued: row.accrued.clone(),
+            charged: row.charged,
+            installed: row.installed,
+            metered: row.metered,
+            cap: row.cap,
+            version: row.version,
+        }
+    }
 }
 
 fn buy(
@@ -207,7 +261,7 @@ fn buy(
     let mut body = priced.body;
     body.subscription = Some(subscription);
     let mut charges = Vec::new();
-    let mut lines_told = Vec::with_capacity(priced.lines.len());
+    let mut told = Vec::with_capacity(priced.lines.len());
     let mut rows = Vec::with_capacity(priced.lines.len());
     for mut line in priced.lines {
         if line.after != line.before {
@@ -216,10 +270,13 @@ fn buy(
             rows.push((line.before.next, line.after.clone()));
         }
         let charge: Option<ChargeId> = (!line.now.is_zero()).then(|| ids.next(now));
-        lines_told.push(serde_json::json!({
-            "offer": line.offer.id, "charge": charge, "amount": line.now.amount_string(),
-            "before": {"committed": line.before.committed, "next": line.before.next}, "after": state(&line.after),
-        }));
+        told.push(CompletedLine {
+            offer: line.offer.id,
+            charge,
+            amount: line.now.amount_string(),
+            before: Before { committed: line.before.committed, next: line.before.next },
+            after: State::from(&line.after),
+        });
         if let Some(charge) = charge {
             let share = partner_share(book, &line);
             let share = share.as_ref().map(|(publisher, part)| Share { publisher, part });
@@ -241,11 +298,17 @@ fn buy(
         undo_until: undo_until(now),
     };
     let answer = serde_json::to_string(&view).unwrap_or_default();
-    let told = serde_json::json!({
-        "purchase": id, "organization": organization, "subscription": subscription,
-        "subscription_created": created.is_some(), "link": link.map(|(link, _)| link),
-        "currency": payer.currency, "answer": hex::encode(Sha256::digest(answer.as_bytes())), "lines": lines_told,
-    });
+    let told = Completed {
+        purchase: id,
+        organization,
+        subscription,
+        subscription_created: created.is_some(),
+        link: link.map(|(link, _)| link),
+        currency: payer.currency,
+        answer: hex::encode(Sha256::digest(answer.as_bytes())),
+        request: hex::encode(Sha256::new().chain_update(key.as_bytes()).chain_update(request_hash).finalize()),
+        lines: told,
+    };
     let event = event(command, "purchase.completed", now, &told);
 
     let earlier = Earlier { request_hash: request_hash.to_vec(), answer: answer.clone() };
@@ -383,7 +446,7 @@ fn install(
     }
     let version = before.version.saturating_add(1);
     let row = EntitlementRow { installed: on, version, changed_at: now, ..before };
-    let told = serde_json::json!({ "organization": organization, "offer": offer.id, "after": state(&row) });
+    let told = serde_json::json!({ "organization": organization, "offer": offer.id, "after": State::from(&row) });
     let kind = if on { "extension.installed" } else { "extension.removed" };
     keep(book, organization, None, std::iter::once(row), now);
     let writes = Writes {

@@ -39,6 +39,12 @@ pub struct Batch<T> {
     pub expired: Vec<Waiting<T>>,
 }
 
+impl<T> Default for Batch<T> {
+    fn default() -> Self {
+        Self { taken: Vec::new(), expired: Vec::new() }
+    }
+}
+
 impl<T> Queue<T> {
     /// How many wait.
     #[must_use]

@@ -10,7 +10,7 @@ use crate::shelf::Shelf;
 use crate::command::{Decision, decide};
 use crate::order::Command;
 use crate::policy::Policy;
-use crate::queue::{self, Queue};
+use crate::queue::{self, Batch, Queue};
 use crate::record::record;
 use crate::refusal::Refusal;
 use kernel::{Clock, IdSource, OrganizationId, Timestamp};
@@ -71,7 +71,18 @@ type Waiting = queue::Waiting<Slip>;
 #[derive(Default)]
 struct Counter {
     queue: Queue<Slip>,
+    /// Lanes that have a batch in hand.
+    working: usize,
     closed: bool,
+}
+
+impl Counter {
+    /// Whether an idle lane is to take what waits: at once where none works, and beside others when a quarter of a batch
+    /// waits. A lane that takes each command alone the moment it comes keeps the database busy with commits.
+    fn calls_a_lane(&self, limits: Limits) -> bool {
+        let depth = self.working.saturating_mul(limits.batch.div_ceil(4));
+        !self.queue.is_empty() && (self.working == 0 || self.queue.len() >= depth.max(1))
+    }
 }
 
 struct Shared {
@@ -155,8 +166,10 @@ impl Till {
             let organization = command.organization();
             let item = Slip { command, answer: sender };
             counter.queue.push(Waiting { organization, since: Instant::now(), item });
+            if counter.calls_a_lane(self.shared.limits) {
+                self.shared.arrived.notify_one();
+            }
         }
-        self.shared.arrived.notify_one();
         receiver.await.unwrap_or(Err(Failure::Fault))
     }
 
@@ -179,9 +192,14 @@ impl Shared {
             let arrived = self.arrived.notified();
             let expired = {
                 let mut counter = self.lock();
-                let batch = counter.queue.take(self.limits.batch, Instant::now(), self.limits.wait);
+                let batch = if counter.calls_a_lane(self.limits) {
+                    counter.queue.take(self.limits.batch, Instant::now(), self.limits.wait)
+                } else {
+                    Batch::default()
+                };
                 if !batch.taken.is_empty() {
-                    if !counter.queue.is_empty() {
+                    counter.working += 1;
+                    if counter.calls_a_lane(self.limits) {
                         self.arrived.notify_one();
                     }
                     expire(batch.expired);
@@ -203,8 +221,9 @@ impl Shared {
     /// Gives organizations back, and commands that are to be decided in the next batch to the front of the queue.
     fn give_back(&self, held: &HashSet<OrganizationId>, later: Vec<Waiting>) {
         let mut counter = self.lock();
+        counter.working = counter.working.saturating_sub(1);
         counter.queue.give_back(held, later);
-        if !counter.queue.is_empty() || counter.closed {
+        if counter.calls_a_lane(self.limits) || counter.closed {
             self.arrived.notify_one();
         }
     }

@@ -23,7 +23,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 /// The routes of this file.
 pub fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(list).service(show).service(install).service(remove).service(allowance);
+    config.service(allowance).service(list).service(show).service(install).service(remove);
 }
 
 /// Metered use of an offer.

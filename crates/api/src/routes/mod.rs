@@ -23,16 +23,16 @@ pub use limits::Limits;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
-/// Every route.
+/// Every route; those that are called most stand first, since they are tried in this order.
 pub fn all(config: &mut ServiceConfig<'_>) {
+    purchases::routes(config);
+    entitlements::routes(config);
+    quotes::routes(config);
     operations::routes(config);
     offers::routes(config);
     directory::routes(config);
     organizations::routes(config);
     payers::routes(config);
     subscriptions::routes(config);
-    quotes::routes(config);
-    purchases::routes(config);
-    entitlements::routes(config);
     events::routes(config);
 }

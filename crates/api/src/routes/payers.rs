@@ -144,7 +144,7 @@ struct Preview {
     (status = 200, description = "What would happen", body = Preview),
     (status = 400, description = "Not JSON", body = schema::Problem, content_type = "application/problem+json"),
     (status = 401, description = "Not signed in", body = schema::Problem, content_type = "application/problem+json"),
-    (status = 403, description = "Not for service keys", body = schema::Problem, content_type = "application/problem+json"),
+    (status = 403, description = "A right is missing", body = schema::Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such organization or subscription", body = schema::Problem, content_type = "application/problem+json"),
     (status = 409, description = "billing-already-set-up", body = schema::Problem, content_type = "application/problem+json"),
     (status = 413, description = "Body too large", body = schema::Problem, content_type = "application/problem+json"),
@@ -168,7 +168,6 @@ async fn preview(
         Ok(true) => ("will_link", Vec::new()),
         Ok(false) => ("linked", Vec::new()),
         Err(Refusal::NotEligible(reasons)) => ("will_link", reasons),
-        Err(Refusal::PermissionDenied { missing, .. }) => ("will_link", vec![Reason::missing(missing)]),
         Err(refused) => {
             let about = About { organization, user: person.id, offers: Vec::new() };
             return Err(refusal(&state, refused, &about).await);

@@ -47,7 +47,7 @@ pub async fn purchases(reads: &impl Reads, ids: &[PurchaseId]) -> Result<Vec<Pur
             "SELECT p.id, p.organization_id, p.subscription_id, p.actor_id, p.key, p.request_hash, p.state, p.answer, \
              p.at, s.currency, s.created_by, s.created_at, \
              CASE WHEN EXISTS (SELECT 1 FROM links l WHERE l.organization_id = p.organization_id \
-                AND l.ended_at IS NULL AND l.subscription_id = p.subscription_id AND l.linked_at <= p.at) \
+                AND l.ended_at IS NULL AND l.subscription_id = p.subscription_id) \
              THEN 1 ELSE 0 END AS linked \
              FROM {set} JOIN purchases p ON p.id = r.id LEFT JOIN subscriptions s ON s.id = p.subscription_id"
         )
