@@ -11,7 +11,8 @@ use serde::Deserialize;
 use std::path::PathBuf;
 
 /// An allowance as the server answers it.
-const ANSWER: &str = r#"{"allowed":true,"usable":5,"until":"2018-06-01T00:00:00Z","as_of":"2018-05-16T12:34:56.123456Z","reasons":[]}"#;
+const ANSWER: &str =
+    r#"{"allowed":true,"usable":5,"until":"2018-06-01T00:00:00Z","as_of":"2018-05-16T12:34:56.123456Z","reasons":[]}"#;
 
 /// Where to listen and what to believe.
 #[derive(Clone, Debug, Args)]
@@ -54,9 +55,7 @@ pub fn run(options: &Options) {
     });
     actix_web::rt::System::new().block_on(async move {
         let server = HttpServer::new(move || {
-            App::new()
-                .app_data(check.clone())
-                .route("/v1/organizations/{org}/allowance/{offer}", web::get().to(answer))
+            App::new().app_data(check.clone()).route("/v1/organizations/{org}/allowance/{offer}", web::get().to(answer))
         })
         .workers(1)
         .bind(("127.0.0.1", 0))

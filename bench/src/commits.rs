@@ -63,7 +63,10 @@ pub fn run(options: &Options) {
     let seconds = begin.elapsed().as_secs_f64();
     took.sort_unstable();
     let per_s = u32::try_from(took.len()).map_or(0.0, |count| f64::from(count) / seconds);
-    println!("{}", json!({"per_s": per_s.round(), "p50_us": took[took.len() / 2], "p99_us": took[took.len() * 99 / 100]}));
+    println!(
+        "{}",
+        json!({"per_s": per_s.round(), "p50_us": took[took.len() / 2], "p99_us": took[took.len() * 99 / 100]})
+    );
 }
 
 fn id(kind: u64, number: u32) -> [u8; 16] {
@@ -125,26 +128,45 @@ fn purchase(connection: &mut Connection, random: &mut Random, number: u32, sampl
     )?
     .execute(params![organization, offer, next + 5, month, amount, version + 1, at])?;
     let (purchase, charge, block) = (new_id(random), new_id(random), new_id(random));
-    tx.prepare_cached("INSERT INTO purchases (id, organization_id, subscription_id, actor_id, key, request_hash, state, answer, at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'completed', ?7, ?8)")?
-        .execute(params![purchase, organization, subscription, user, key, [7_u8; 32], sample.answer, at])?;
-    tx.prepare_cached("INSERT INTO charges (id, purchase_id, subscription_id, organization_id, offer_id, amount, currency, month, \
-         tax_rate, basis, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'USD', ?7, '', ?8, ?9)")?
-        .execute(params![charge, purchase, subscription, organization, offer, amount, month, sample.basis, at])?;
+    tx.prepare_cached(
+        "INSERT INTO purchases (id, organization_id, subscription_id, actor_id, key, request_hash, state, answer, at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'completed', ?7, ?8)",
+    )?
+    .execute(params![purchase, organization, subscription, user, key, [7_u8; 32], sample.answer, at])?;
+    tx.prepare_cached(
+        "INSERT INTO charges (id, purchase_id, subscription_id, organization_id, offer_id, amount, currency, month, \
+         tax_rate, basis, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'USD', ?7, '', ?8, ?9)",
+    )?
+    .execute(params![charge, purchase, subscription, organization, offer, amount, month, sample.basis, at])?;
     let account = format!("unbilled/sub_{}", hex::encode(subscription));
     for leg in 0..sample.transfers {
-        tx.prepare_cached("INSERT INTO transfers (fact, leg, debit, credit, amount, currency, at) \
-             VALUES (?1, ?2, ?3, 'deferred_revenue/off_01cc00000000000000000000', ?4, 'USD', ?5)")?
-            .execute(params![charge, leg, account, amount, at])?;
+        tx.prepare_cached(
+            "INSERT INTO transfers (fact, leg, debit, credit, amount, currency, at) \
+             VALUES (?1, ?2, ?3, 'deferred_revenue/off_01cc00000000000000000000', ?4, 'USD', ?5)",
+        )?
+        .execute(params![charge, leg, account, amount, at])?;
     }
-    tx.prepare_cached("INSERT INTO unbilled (subscription_id, month, tax_rate, amount) VALUES (?1, ?2, '', ?3) \
-         ON CONFLICT (subscription_id, month, tax_rate) DO UPDATE SET amount = unbilled.amount + excluded.amount")?
-        .execute(params![subscription, month, amount])?;
+    tx.prepare_cached(
+        "INSERT INTO unbilled (subscription_id, month, tax_rate, amount) VALUES (?1, ?2, '', ?3) \
+         ON CONFLICT (subscription_id, month, tax_rate) DO UPDATE SET amount = unbilled.amount + excluded.amount",
+    )?
+    .execute(params![subscription, month, amount])?;
     tx.prepare_cached("INSERT INTO blocks (id, at, events, hash) VALUES (?1, ?2, 1, ?3)")?
         .execute(params![block, at, [7_u8; 32]])?;
-    tx.prepare_cached("INSERT INTO events (id, block_id, place, kind, organization_id, actor, at, public, private, salt, commitment) \
-         VALUES (?1, ?2, 0, 'purchase.completed', ?3, 'usr_01cc00000000000000000000', ?4, ?5, ?6, ?7, ?8)")?
-        .execute(params![new_id(random), block, organization, at, sample.public, sample.private, [7_u8; 16], [7_u8; 32]])?;
+    tx.prepare_cached(
+        "INSERT INTO events (id, block_id, place, kind, organization_id, actor, at, public, private, salt, commitment) \
+         VALUES (?1, ?2, 0, 'purchase.completed', ?3, 'usr_01cc00000000000000000000', ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        new_id(random),
+        block,
+        organization,
+        at,
+        sample.public,
+        sample.private,
+        [7_u8; 16],
+        [7_u8; 32]
+    ])?;
     tx.commit()
 }
 

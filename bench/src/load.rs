@@ -19,13 +19,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// Offers that are bought: each price model, and partners' items whose sale is shared.
-const OFFERS: [&str; 5] = [
-    "ms.vss-vstsuser",
-    "ms.vss-testmanager-web",
-    "ms.feed",
-    "berichthaus.tfstimetracker",
-    "spartez.agile-cards",
-];
+const OFFERS: [&str; 5] =
+    ["ms.vss-vstsuser", "ms.vss-testmanager-web", "ms.feed", "berichthaus.tfstimetracker", "spartez.agile-cards"];
 /// More than the maximum of any of them.
 const TOO_MUCH: u32 = 2_000_000;
 /// Answers that may be asked for again.

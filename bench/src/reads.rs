@@ -72,9 +72,8 @@ pub async fn run(options: Options) {
     }));
     let seconds = Duration::from_secs_f64(options.seconds);
     let local = tokio::task::LocalSet::new();
-    let clients: Vec<_> = (0..options.clients)
-        .map(|_| local.spawn_local(client(Rc::clone(&shared), options.address.clone())))
-        .collect();
+    let clients: Vec<_> =
+        (0..options.clients).map(|_| local.spawn_local(client(Rc::clone(&shared), options.address.clone()))).collect();
     local
         .run_until(async {
             while shared.borrow().first < shared.borrow().requests.len() {

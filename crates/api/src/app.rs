@@ -45,11 +45,8 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
     let policy = Arc::new(policy(&config, &secret)?);
     let allowances = Arc::new(Allowances::new());
     let committed = Arc::new(Notify::new());
-    let limits = Limits {
-        batch: config.till.batch,
-        queue: config.till.queue,
-        wait: Duration::from_millis(config.till.wait_ms),
-    };
+    let limits =
+        Limits { batch: config.till.batch, queue: config.till.queue, wait: Duration::from_millis(config.till.wait_ms) };
     let after_commit = {
         let (allowances, committed) = (Arc::clone(&allowances), Arc::clone(&committed));
         Arc::new(move |organizations: &[kernel::OrganizationId]| {
@@ -58,18 +55,11 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
         })
     };
     let lanes = lanes(&config, &db);
-    let (till, lanes) = Till::open(
-        db.clone(),
-        Arc::clone(&shelf),
-        Arc::clone(&policy),
-        Arc::clone(&business) as Arc<dyn Clock>,
-        (limits, lanes),
-        after_commit,
-    );
+    let kept_time: Arc<dyn Clock> = business.clone();
+    let (till, lanes) =
+        Till::open(db.clone(), Arc::clone(&shelf), Arc::clone(&policy), kept_time, (limits, lanes), after_commit);
     let tokens = Tokens::new(&token_key(&secret), &config.auth.issuer, &config.auth.audience);
-    let state = Data::new(State::new(
-        config, db, shelf, policy, business, till.clone(), tokens, allowances, committed,
-    ));
+    let state = Data::new(State::new(config, db, shelf, policy, business, till.clone(), tokens, allowances, committed));
     let (stop, stopped) = watch::channel(false);
     let listener = TcpListener::bind((state.config.server.address, state.config.server.port))
         .with_context(|| format!("cannot listen on port {}", state.config.server.port))?;

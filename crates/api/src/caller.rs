@@ -170,9 +170,7 @@ enum Credential {
 
 fn identify(request: &HttpRequest) -> Result<Credential, Problem> {
     let state = request.app_data::<Data<State>>().ok_or_else(|| Problem::internal("no state"))?;
-    let value = request
-        .headers()
-        .get(AUTHORIZATION);
+    let value = request.headers().get(AUTHORIZATION);
     let Some(value) = value else {
         // Calls without a name are counted by address; those with one are not limited.
         request.app_data::<Limits>().map_or(Ok(()), |limits| limits.anonymous(request))?;

@@ -178,8 +178,14 @@ async fn key(config: &Config, name: &str) -> Result<ExitCode, Fault> {
         let id: ServiceKeyId = ids.next(at);
         store::people::insert_key(tx, id, name.as_str(), &made.hash, at).await?;
         let public = serde_json::json!({ "key": id, "name": name }).to_string();
-        let event =
-            NewEvent { kind: "service_key.created", organization: None, actor: Actor::System, at, public, private: None };
+        let event = NewEvent {
+            kind: "service_key.created",
+            organization: None,
+            actor: Actor::System,
+            at,
+            public,
+            private: None,
+        };
         store::audit::append(tx, vec![event], &mut ids, at).await
     })
     .await?;

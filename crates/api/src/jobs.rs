@@ -2,8 +2,8 @@
 
 use crate::state::State;
 use actix_web::web::Data;
-use kernel::{Clock, SystemClock};
 use ed25519_dalek::{Signer, SigningKey};
+use kernel::{Clock, SystemClock};
 use std::time::Duration;
 use store::{StoreError, audit, leases, settings};
 use uuid::Uuid;

@@ -215,7 +215,8 @@ impl Problem {
 
     /// The server is overloaded or the database away; try again after so many seconds.
     pub fn unavailable(retry_after: u32) -> Self {
-        let detail = "The server cannot answer at the moment; nothing was changed by this call.";
+        let detail =
+            "The server cannot answer at the moment; send the same request again, a purchase with the same key.";
         let mut it = Self::new(Slug::Unavailable, detail);
         it.0.retry_after = Some(retry_after);
         it

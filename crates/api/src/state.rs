@@ -108,9 +108,7 @@ impl State {
 /// What a client is told of a store's error.
 pub fn store_problem(error: StoreError) -> Problem {
     match error {
-        StoreError::Unavailable(_) | StoreError::Conflict(_) => {
-            Problem::unavailable(RETRY_AFTER).with_cause(error)
-        }
+        StoreError::Unavailable(_) | StoreError::Conflict(_) => Problem::unavailable(RETRY_AFTER).with_cause(error),
         StoreError::Corrupt(_) | StoreError::Refused(_) => Problem::internal(error),
     }
 }

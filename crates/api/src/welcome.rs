@@ -19,6 +19,7 @@ pub async fn print(state: &State, bound: SocketAddr, new: bool) -> Result<(), Fa
             println!("{}", first_purchase(&url, &buyer.name, &token));
         }
     }
+    println!("Purser is at {url}; the API is described at {url}/openapi.json. A token: purser token --user EMAIL");
     println!("listening on http://{bound}");
     Ok(())
 }
@@ -44,7 +45,7 @@ curl -s {url}/v1/purchases -H "Authorization: Bearer $TOKEN" -H 'Content-Type: a
 # what the organization may use now
 curl -s {url}/v1/organizations/fabrikam/allowance/ms.vss-testmanager-web -H "Authorization: Bearer $TOKEN"
 
-The API is described at {url}/openapi.json. More people: purser token --user EMAIL (config/demo.toml lists them).
+More people are listed in config/demo.toml.
 "#
     )
 }

@@ -61,7 +61,6 @@ pub fn postings_of_charge(
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
 mod tests {
     use super::*;
-    use kernel::Id;
 
     /// the two postings of a partner's sale add up to the charge, whatever the amount.
     #[test]

@@ -241,10 +241,7 @@ mod tests {
             assert!(!format!("{fault:?}").contains("4242"), "{fault:?}");
         }
         assert_eq!(with_token("tok_ok").check(methods), Ok(()));
-        assert_eq!(
-            with_token("tok_declined").check(methods),
-            Err(NewSubscriptionFault::Declined("card_declined"))
-        );
+        assert_eq!(with_token("tok_declined").check(methods), Err(NewSubscriptionFault::Declined("card_declined")));
         assert!(with_token("anything").check(methods).is_err());
         assert!(with_token("tok_ok").check(PaymentMethods { invoice: true, simulated: false }).is_err());
     }

@@ -10,8 +10,8 @@ use crate::refusal::{Refusal, Scope};
 use billing::ledger::{Posting, Share, postings_of_charge};
 use chrono::TimeDelta;
 use kernel::{
-    ChargeId, Currency, Exact, IdSource, OfferId, LinkId, Month, OrganizationId, Permission, PurchaseId, Role, SubscriptionId,
-    SubscriptionRole, Timestamp, grants,
+    ChargeId, Currency, Exact, IdSource, LinkId, Month, OfferId, OrganizationId, Permission, PurchaseId, Role,
+    SubscriptionId, SubscriptionRole, Timestamp, grants,
 };
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -113,9 +113,7 @@ pub fn decide(
         Act::SetUpBilling { organization, subscription } => {
             set_up(book, command, *organization, *subscription, standing, now, ids)
         }
-        Act::Install { organization, offer, on } => {
-            install(book, command, (*organization, offer, *on), standing, now)
-        }
+        Act::Install { organization, offer, on } => install(book, command, (*organization, offer, *on), standing, now),
     }
 }
 
@@ -436,11 +434,8 @@ fn install(
     if offer.definition.kind != OfferKind::Extension {
         return Err(Refusal::invalid("", "only extensions are installed"));
     }
-    let before = held
-        .entitlements
-        .get(&offer.id)
-        .cloned()
-        .unwrap_or_else(|| nothing(organization, offer.id, Month::of(now)));
+    let before =
+        held.entitlements.get(&offer.id).cloned().unwrap_or_else(|| nothing(organization, offer.id, Month::of(now)));
     if before.installed == on {
         return Ok(Decision::Nothing);
     }
@@ -466,4 +461,3 @@ fn install(
 pub fn subscription_role_may(role: Option<SubscriptionRole>, permission: Permission) -> bool {
     role.is_some_and(|role| grants(Role::Subscription(role), permission))
 }
-

@@ -10,8 +10,8 @@ use crate::refusal::{Refusal, Scope};
 use billing::new_subscription::NewSubscriptionFault;
 use billing::{Need, NewSubscription, Payer, Reason, ReasonCode, TaxRate, Totals};
 use kernel::{
-    ChargeBasis, CountryCode, Currency, Exact, Money, Month, Permission, Role, Step, SubscriptionId,
-    SubscriptionRole, Timestamp, grants,
+    ChargeBasis, CountryCode, Currency, Exact, Money, Month, Permission, Role, Step, SubscriptionId, SubscriptionRole,
+    Timestamp, grants,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -170,9 +170,7 @@ pub(crate) fn visible<'a>(
     let seen = standing.operator
         || standing.role.is_some()
         || (through_payer
-            && standing
-                .payer_role
-                .is_some_and(|role| grants(Role::Subscription(role), Permission::OrganizationView)));
+            && standing.payer_role.is_some_and(|role| grants(Role::Subscription(role), Permission::OrganizationView)));
     if seen { Ok(organization) } else { Err(Refusal::NotFound("organization")) }
 }
 
@@ -326,9 +324,8 @@ fn decide_line(
             let computed = ChargeBasis::compute(&price.price, inputs).map_err(too_large)?;
             charged_now = computed.money();
             after.accrued = computed.accrued();
-            after.charged = before.charged.checked_add(computed.amount).ok_or_else(|| {
-                too_large(kernel::MoneyError::Overflow)
-            })?;
+            after.charged =
+                before.charged.checked_add(computed.amount).ok_or_else(|| too_large(kernel::MoneyError::Overflow))?;
             basis = Some(computed);
         }
     }
@@ -444,7 +441,11 @@ fn line_view(line: &Line, rate: &TaxRate, country: CountryCode, provisional: boo
     if line.after.metered || line.before.metered {
         let cap = if line.after.cap > 0 { format!(", at most {} a month", line.after.cap) } else { String::new() };
         let word = if line.after.metered { "on" } else { "off" };
-        step("metered", format!("switched {word}{cap}; use above {} is billed afterwards", line.offer.definition.included), line.now.to_string());
+        step(
+            "metered",
+            format!("switched {word}{cap}; use above {} is billed afterwards", line.offer.definition.included),
+            line.now.to_string(),
+        );
     } else if line.basis.is_none() {
         let detail = if line.offer.is_free() {
             "free of charge".to_owned()
@@ -459,7 +460,8 @@ fn line_view(line: &Line, rate: &TaxRate, country: CountryCode, provisional: boo
     }
     if !line.offer.is_free() {
         step("renewal", format!("{} units for a full month, from {first}", line.after.next), line.renewal.to_string());
-        let whose = if provisional { format!("{country}, provisional until billing is set up") } else { country.to_string() };
+        let whose =
+            if provisional { format!("{country}, provisional until billing is set up") } else { country.to_string() };
         if rate.is_none() {
             step("tax", format!("no rate is configured for {whose} on {day}: none is charged"), "0".into());
         } else {

@@ -9,7 +9,6 @@ pub mod catalogue;
 pub mod command;
 pub mod decide;
 pub mod explain;
-pub mod verify;
 pub mod order;
 pub mod policy;
 pub mod question;
@@ -20,7 +19,8 @@ pub mod refusal;
 pub mod seed;
 pub mod shelf;
 pub mod till;
+pub mod verify;
 
 pub use policy::Policy;
-pub use shelf::Shelf;
 pub use refusal::{Refusal, Scope};
+pub use shelf::Shelf;

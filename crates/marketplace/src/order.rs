@@ -154,7 +154,8 @@ impl Order {
                 (Some(total), None, from) => Ask::Quantity { total, from },
                 (None, Some(metered), None) => Ask::Metered(metered),
                 (None, Some(_), Some(_)) => {
-                    faults.push(FieldFault::new(format!("/items/{place}/from"), "goes with quantity, not with metered"));
+                    faults
+                        .push(FieldFault::new(format!("/items/{place}/from"), "goes with quantity, not with metered"));
                     continue;
                 }
                 _ => {
@@ -167,7 +168,9 @@ impl Order {
         }
         let billing = match billing {
             None => None,
-            Some(BillingRequest { subscription: Some(id), new_subscription: None }) => Some(BillingChoice::Existing(id)),
+            Some(BillingRequest { subscription: Some(id), new_subscription: None }) => {
+                Some(BillingChoice::Existing(id))
+            }
             Some(BillingRequest { subscription: None, new_subscription: Some(data) }) => Some(BillingChoice::New(data)),
             Some(_) => {
                 faults.push(FieldFault::new("/billing", "names either subscription or new_subscription"));
@@ -256,12 +259,9 @@ impl Command {
                 key: key.as_str().to_owned(),
                 chosen: order.chosen(),
             },
-            Act::SetUpBilling { organization, subscription } => store::till::Ask {
-                organization: *organization,
-                actor,
-                key: String::new(),
-                chosen: Some(*subscription),
-            },
+            Act::SetUpBilling { organization, subscription } => {
+                store::till::Ask { organization: *organization, actor, key: String::new(), chosen: Some(*subscription) }
+            }
             Act::Install { organization, .. } => {
                 store::till::Ask { organization: *organization, actor, key: String::new(), chosen: None }
             }

@@ -38,12 +38,8 @@ impl Desk<'_> {
     /// # Errors
     /// [`StoreError`]; inside, the refusal.
     pub async fn quote(&self, order: &Order, caller: &Caller) -> Result<Result<QuoteView, Refusal>, StoreError> {
-        let ask = Ask {
-            organization: order.organization,
-            actor: caller.user,
-            key: String::new(),
-            chosen: order.chosen(),
-        };
+        let ask =
+            Ask { organization: order.organization, actor: caller.user, key: String::new(), chosen: order.chosen() };
         let (book, standing, now) = self.open(ask).await?;
         Ok(price(&book, order, &standing, now).map(|priced| quote_view(&book, &priced, now)))
     }

@@ -107,7 +107,6 @@ impl<T> Queue<T> {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
 mod tests {
     use super::*;
-    use kernel::Id;
 
     const PATIENCE: Duration = Duration::from_secs(5);
 

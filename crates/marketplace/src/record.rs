@@ -52,11 +52,7 @@ fn payer_rows(record: &mut Record, write: &Writes) {
     }
 }
 
-fn purchase_rows(
-    record: &mut Record,
-    write: &Writes,
-    unbilled: &mut BTreeMap<(SubscriptionId, Month, String), i64>,
-) {
+fn purchase_rows(record: &mut Record, write: &Writes, unbilled: &mut BTreeMap<(SubscriptionId, Month, String), i64>) {
     let Some(purchase) = &write.purchase else { return };
     let at = micros(write.at);
     record.purchases.push([

@@ -6,13 +6,13 @@
 
 use crate::book::{Book, Standing};
 use crate::catalogue::Catalogue;
-use crate::shelf::Shelf;
 use crate::command::{Decision, decide};
 use crate::order::Command;
 use crate::policy::Policy;
 use crate::queue::{self, Batch, Queue};
 use crate::record::record;
 use crate::refusal::Refusal;
+use crate::shelf::Shelf;
 use kernel::{Clock, IdSource, OrganizationId, Timestamp};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -170,7 +170,12 @@ impl Till {
                 self.shared.arrived.notify_one();
             }
         }
-        receiver.await.unwrap_or(Err(Failure::Fault))
+        // Beside the wait in the queue a batch may itself wait for others' locks. Who is told to come again asks with the
+        // same key and gets what was done meanwhile.
+        match tokio::time::timeout(self.shared.limits.wait.saturating_mul(2), receiver).await {
+            Ok(answered) => answered.unwrap_or(Err(Failure::Fault)),
+            Err(_) => Err(Failure::Unavailable),
+        }
     }
 
     /// Takes no more commands; what was accepted is answered.
@@ -350,7 +355,6 @@ async fn attempt(shared: &Shared, commands: &[&Command]) -> Result<Vec<Settled>,
         }
     }
 }
-
 
 /// Decides each command in turn against the same book; the replies, and the rows to write where there are any.
 fn settle(

@@ -129,12 +129,9 @@ impl Shop {
 }
 
 fn minor(money: &Value) -> i64 {
-    kernel::Money::parse_amount(
-        money["amount"].as_str().unwrap(),
-        money["currency"].as_str().unwrap().parse().unwrap(),
-    )
-    .unwrap()
-    .minor()
+    kernel::Money::parse_amount(money["amount"].as_str().unwrap(), money["currency"].as_str().unwrap().parse().unwrap())
+        .unwrap()
+        .minor()
 }
 
 /// X-C1 and X-C2: 10 on 15 April cost half a month; one more on 10 May is 21 of 31 days.
@@ -258,8 +255,7 @@ fn metered_use_is_switched_on() {
     let mut shop = Shop::new("2018-04-15T09:00:00Z", true);
     assert!(matches!(shop.buy(&[("ms.load-testing", 5)]), Err(Refusal::Invalid(_))));
     let metered = serde_json::from_value(serde_json::json!({"on": true, "cap": 50_000})).unwrap();
-    let item =
-        ItemRequest { offer: "ms.load-testing".into(), quantity: None, from: None, metered: Some(metered) };
+    let item = ItemRequest { offer: "ms.load-testing".into(), quantity: None, from: None, metered: Some(metered) };
     let bought = shop.order(vec![item], None).unwrap();
     assert_eq!(minor(&bought["now"]["net"]), 0);
     let held = shop.held("ms.load-testing").unwrap();

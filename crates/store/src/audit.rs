@@ -223,9 +223,8 @@ const TURN: i64 = 2_000;
 /// As [`StoreError`] says.
 pub async fn chain(tx: &Tx) -> Result<(Head, usize), StoreError> {
     let mut head = head(tx).await?;
-    let rows = tx
-        .query("SELECT id, hash FROM blocks WHERE number IS NULL ORDER BY seq LIMIT $1", vec![TURN.into()])
-        .await?;
+    let rows =
+        tx.query("SELECT id, hash FROM blocks WHERE number IS NULL ORDER BY seq LIMIT $1", vec![TURN.into()]).await?;
     let mut sheet = Sheet::new(NUMBERS);
     for row in rows {
         head.number = head.number.saturating_add(1);
@@ -453,7 +452,8 @@ pub async fn blocks_after(tx: &Tx, after: i64, count: i64) -> Result<Vec<(Stored
     let rows = tx
         .query("SELECT * FROM blocks WHERE number > $1 AND number <= $1 + $2 ORDER BY number", bounds.clone())
         .await?;
-    let mut blocks = rows.iter().map(|r| Ok((StoredBlock::read(r)?, vec![]))).collect::<Result<Vec<_>, StoreError>>()?;
+    let mut blocks =
+        rows.iter().map(|r| Ok((StoredBlock::read(r)?, vec![]))).collect::<Result<Vec<_>, StoreError>>()?;
     let sql = format!(
         "SELECT {EVENT_COLUMNS} FROM blocks b JOIN events e ON e.block_id = b.id \
          WHERE b.number > $1 AND b.number <= $1 + $2 ORDER BY b.number, e.place"

@@ -34,7 +34,6 @@ pub async fn take(
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn give_back(tx: &Tx, name: &str, holder: Uuid) -> Result<(), StoreError> {
-    tx.execute("UPDATE leases SET until = 0 WHERE name = $1 AND holder = $2", vec![name.into(), holder.into()])
-        .await?;
+    tx.execute("UPDATE leases SET until = 0 WHERE name = $1 AND holder = $2", vec![name.into(), holder.into()]).await?;
     Ok(())
 }

@@ -32,9 +32,8 @@ fn user(row: &QueryResult) -> Result<UserRow, StoreError> {
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn by_email(reads: &impl Reads, email: &Email) -> Result<Option<UserRow>, StoreError> {
-    let rows = reads
-        .rows("SELECT id, email, name, operator FROM users WHERE email = $1", vec![email.as_str().into()])
-        .await?;
+    let rows =
+        reads.rows("SELECT id, email, name, operator FROM users WHERE email = $1", vec![email.as_str().into()]).await?;
     rows.first().map(user).transpose()
 }
 
@@ -43,8 +42,7 @@ pub async fn by_email(reads: &impl Reads, email: &Email) -> Result<Option<UserRo
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn by_id(reads: &impl Reads, id: UserId) -> Result<Option<UserRow>, StoreError> {
-    let rows =
-        reads.rows("SELECT id, email, name, operator FROM users WHERE id = $1", vec![id.uuid().into()]).await?;
+    let rows = reads.rows("SELECT id, email, name, operator FROM users WHERE id = $1", vec![id.uuid().into()]).await?;
     rows.first().map(user).transpose()
 }
 

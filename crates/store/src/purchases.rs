@@ -2,9 +2,7 @@
 
 use crate::row::Row;
 use crate::{Reads, StoreError};
-use kernel::{
-    ChargeId, Currency, Id, Month, OfferId, OrganizationId, PurchaseId, SubscriptionId, Timestamp, UserId,
-};
+use kernel::{ChargeId, Currency, Id, Month, OfferId, OrganizationId, PurchaseId, SubscriptionId, Timestamp, UserId};
 use sea_orm::QueryResult;
 
 /// A purchase as it is stored.
@@ -70,15 +68,10 @@ pub async fn of_organization(
 ///
 /// # Errors
 /// As [`StoreError`] says.
-pub async fn after(
-    reads: &impl Reads,
-    after: Option<PurchaseId>,
-    limit: i64,
-) -> Result<Vec<PurchaseRow>, StoreError> {
+pub async fn after(reads: &impl Reads, after: Option<PurchaseId>, limit: i64) -> Result<Vec<PurchaseRow>, StoreError> {
     let after = after.map_or(uuid::Uuid::nil(), Id::uuid);
-    let rows = reads
-        .rows(&format!("{PURCHASE} WHERE id > $1 ORDER BY id LIMIT $2"), vec![after.into(), limit.into()])
-        .await?;
+    let rows =
+        reads.rows(&format!("{PURCHASE} WHERE id > $1 ORDER BY id LIMIT $2"), vec![after.into(), limit.into()]).await?;
     rows.iter().map(purchase).collect()
 }
 
@@ -147,8 +140,7 @@ pub async fn charges_after(
     limit: i64,
 ) -> Result<Vec<ChargeRow>, StoreError> {
     let after = after.map_or(uuid::Uuid::nil(), Id::uuid);
-    let rows = reads
-        .rows(&format!("{CHARGE} WHERE id > $1 ORDER BY id LIMIT $2"), vec![after.into(), limit.into()])
-        .await?;
+    let rows =
+        reads.rows(&format!("{CHARGE} WHERE id > $1 ORDER BY id LIMIT $2"), vec![after.into(), limit.into()]).await?;
     rows.iter().map(charge).collect()
 }

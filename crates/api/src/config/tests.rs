@@ -1,7 +1,6 @@
 //! The configuration as an operator meets it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
 
-
 use super::*;
 
 const PRODUCTION: &str = include_str!("../../../../config/production.toml");

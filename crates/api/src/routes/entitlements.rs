@@ -1,9 +1,9 @@
 //! What organizations have, installations, and the platform's question.
 
+use crate::allowance::Question;
 use crate::caller::{Caller, Installation};
 use crate::extract::Query;
 use crate::problem::Problem;
-use crate::allowance::Question;
 use crate::routes::paging::{self, Page, PageQuery};
 use crate::routes::refusals::{About, failure, standing_in};
 use crate::routes::schema;
@@ -214,9 +214,7 @@ async fn installation(
     let act = Act::Install { organization, offer, on };
     match state.till.submit(Command { caller: person.caller(), act }).await {
         Ok(_) => Ok(HttpResponse::NoContent().finish()),
-        Err(failed) => {
-            Err(failure(state, failed, &About { organization, user: person.id, offers: Vec::new() }).await)
-        }
+        Err(failed) => Err(failure(state, failed, &About { organization, user: person.id, offers: Vec::new() }).await),
     }
 }
 
@@ -296,7 +294,8 @@ async fn named_person(state: &State, text: &str) -> Result<UserId, Problem> {
     if let Ok(id) = text.parse::<UserId>() {
         return Ok(id);
     }
-    let email: Email = text.parse().map_err(|_| Problem::invalid("/user", "is neither a person's id nor an address"))?;
+    let email: Email =
+        text.parse().map_err(|_| Problem::invalid("/user", "is neither a person's id nor an address"))?;
     let row = store::people::by_email(&state.db, &email).await.map_err(store_problem)?;
     Ok(row.map_or_else(|| UserId::from_uuid(uuid::Uuid::nil()), |row| row.id))
 }

@@ -38,8 +38,5 @@ pub fn replay(kept: Kept, request_hash: &[u8; 32]) -> Result<HttpResponse, Probl
     }
     let status = u16::try_from(kept.status).ok().and_then(|s| actix_web::http::StatusCode::from_u16(s).ok());
     let status = status.unwrap_or(actix_web::http::StatusCode::CREATED);
-    Ok(HttpResponse::build(status)
-        .insert_header((REPLAYED, "true"))
-        .content_type("application/json")
-        .body(kept.answer))
+    Ok(HttpResponse::build(status).insert_header((REPLAYED, "true")).content_type("application/json").body(kept.answer))
 }

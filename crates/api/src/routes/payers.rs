@@ -11,11 +11,11 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get, post, put};
 use billing::{Payer, Reason};
 use kernel::{Currency, OrganizationId, Permission, SubscriptionId, UserId, rfc3339};
+use marketplace::Refusal;
 use marketplace::catalogue::Offer;
 use marketplace::decide::need;
 use marketplace::order::{Act, Command};
 use marketplace::question::Desk;
-use marketplace::Refusal;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use store::subscriptions::SubscriptionRow;
@@ -47,13 +47,9 @@ struct BillingState {
 async fn billing_state(state: &State, organization: OrganizationId) -> Result<BillingState, Problem> {
     let link = store::subscriptions::link(&state.db, organization).await.map_err(store_problem)?;
     Ok(match link {
-        None => BillingState {
-            state: "not_set_up",
-            subscription: None,
-            linked_by: None,
-            linked_at: None,
-            scheduled: None,
-        },
+        None => {
+            BillingState { state: "not_set_up", subscription: None, linked_by: None, linked_at: None, scheduled: None }
+        }
         Some(link) => BillingState {
             state: "linked",
             subscription: Some(link.subscription),
@@ -115,9 +111,7 @@ async fn set_up(
     let act = Act::SetUpBilling { organization, subscription: body.0.subscription };
     match state.till.submit(Command { caller: person.caller(), act }).await {
         Ok(_) => Ok(HttpResponse::Ok().json(billing_state(&state, organization).await?)),
-        Err(failed) => {
-            Err(failure(&state, failed, &About { organization, user: person.id, offers: Vec::new() }).await)
-        }
+        Err(failed) => Err(failure(&state, failed, &About { organization, user: person.id, offers: Vec::new() }).await),
     }
 }
 
@@ -168,6 +162,7 @@ async fn preview(
         Ok(true) => ("will_link", Vec::new()),
         Ok(false) => ("linked", Vec::new()),
         Err(Refusal::NotEligible(reasons)) => ("will_link", reasons),
+        Err(Refusal::PermissionDenied { missing, .. }) => ("will_link", vec![Reason::missing(missing)]),
         Err(refused) => {
             let about = About { organization, user: person.id, offers: Vec::new() };
             return Err(refusal(&state, refused, &about).await);
@@ -251,11 +246,8 @@ impl Picker {
         let mut picked = Vec::with_capacity(rows.len());
         for (row, role) in rows {
             let payer = Payer::try_from(&row).map_err(Problem::internal)?;
-            let needs: Vec<_> = self
-                .offers
-                .iter()
-                .map(|offer| need(&state.policy, offer, payer.currency, payer.country))
-                .collect();
+            let needs: Vec<_> =
+                self.offers.iter().map(|offer| need(&state.policy, offer, payer.currency, payer.country)).collect();
             let reasons = payer.reasons(role, &needs);
             picked.push(pick_view(row, reasons));
         }
@@ -300,6 +292,7 @@ async fn pick(
     let user = caller.person(Permission::BillingSetUp)?.id;
     let limit = paging::limit(query.0.limit)?;
     let after = paging::after(query.0.after.as_deref())?;
+    let q = paging::search(query.0.q.clone())?;
     let organization = state.organization(&organization).await?;
     let installation = caller.standing(&state).await?;
     standing_in(&state, &installation, organization, Permission::OrganizationView).await?;
@@ -309,6 +302,6 @@ async fn pick(
         offers.push(Arc::clone(catalogue.resolve(named).ok_or_else(|| Problem::not_found("offer"))?));
     }
     let picker = Picker { organization, user, offers };
-    let (page, can_create) = picker.page(&state, query.0.q.as_deref().unwrap_or(""), after, limit).await?;
+    let (page, can_create) = picker.page(&state, &q, after, limit).await?;
     Ok(HttpResponse::Ok().json(PickedPage { data: page.data, next: page.next, can_create }))
 }

@@ -75,9 +75,9 @@ pub async fn whom_to_ask(state: &State, scope: Scope) -> Result<Vec<Ask>, Proble
         }
         Scope::Subscription(id) => {
             let people = store::subscriptions::holders(&state.db, id, 100).await.map_err(store_problem)?;
-            let owners = people.into_iter().filter(|p| {
-                kernel::grants(kernel::Role::Subscription(p.role), Permission::RolesManage)
-            });
+            let owners = people
+                .into_iter()
+                .filter(|p| kernel::grants(kernel::Role::Subscription(p.role), Permission::RolesManage));
             let most = usize::try_from(ASKED).unwrap_or(usize::MAX);
             Ok(owners.take(most).map(|p| Ask { name: p.name, role: p.role.as_str().to_owned() }).collect())
         }
@@ -120,4 +120,3 @@ pub async fn standing_in(
     }
     Ok(standing)
 }
-
