@@ -161,7 +161,7 @@ def samples(pg, work, purser, bench, template):
     pg.fresh("bench_scratch", template)
     server = Purser(work, purser, pg.url("bench_scratch"))
     try:
-        measured([bench, "load", "--address", server.address, "--secret-file", work / "secret", "--clients", 4,
+        answer = measured([bench, "load", "--address", server.address, "--secret-file", work / "secret", "--clients", 4,
                   "--organizations", 1000, "--seconds", 0.5, "--warm-up", 0], {"service": server.pid})
     finally:
         server.stop()
@@ -173,7 +173,7 @@ def samples(pg, work, purser, bench, template):
         ORDER BY c.offer_id, c.amount DESC""")
     pg.sql("postgres", "DROP DATABASE bench_scratch WITH (FORCE)")
     if len(rows) != 5:
-        raise SystemExit(f"samples of {len(rows)} offers instead of 5")
+        raise SystemExit(f"samples of {len(rows)} offers instead of 5: {answer}")
     file = work / "samples.json"
     file.write_text(json.dumps(rows))
     return file

@@ -206,22 +206,21 @@ class Run:
 
     def history(self):
         """The same load with more and more purchases there already; every organization has billing."""
-        self.pg.sql("postgres", "CREATE DATABASE bench_history TEMPLATE bench_linked")
-        month, at, there = time.strftime("%Y-%m-01", time.gmtime()), data.now() - 60_000_000, 0
+        month, at = time.strftime("%Y-%m-01", time.gmtime()), data.now() - 60_000_000
         if self.clock:
             at = data.now() - 30 * 86_400_000_000
-        for last in [n for n in (1_000, self.a.history) if n <= self.a.history]:
-            self.pg.psql("bench_history", "-f", str(HERE / "sql" / "history.sql"), organizations=self.a.organizations, first=there,
-                         last=last - 1, at=at, month=month)
-            there = last
+        for there in sorted({min(1_000, self.a.history), self.a.history}):
+            self.pg.fresh("bench_history", "bench_linked")
+            self.pg.psql("bench_history", "-f", str(HERE / "sql" / "history.sql"), organizations=self.a.organizations,
+                         purchases=there, at=at, month=month)
             self.pg.sql("postgres", "CHECKPOINT")
             books = data.Books.postgres(self.pg, "bench_history")
             server = Purser(self.work, self.purser, self.pg.url("bench_history"), *self.clock)
             try:
                 before = books.facts()
-                name = f"{last:,} purchases before"
+                name = f"{there:,} purchases before"
                 answer = self.load(server, 64, {"service": server.pid, "database": self.pg.pid}, "--all-linked", "--bought", 100,
-                                   "--seed", last)
+                                   "--seed", there)
                 line = self.summary(answer, "postgres", name, 64)
             finally:
                 server.stop()

@@ -33,7 +33,7 @@ pub fn token_key(secret_file: &Path) -> [u8; 32] {
     let text = std::fs::read_to_string(secret_file).expect("the secret file");
     let secret = hex::decode(text.trim()).expect("a secret of hexadecimal digits");
     let mut mac = Hmac::<Sha256>::new_from_slice(&secret).expect("a key");
-    mac.update(b"tokens");
+    mac.update(b"token");
     mac.finalize().into_bytes().into()
 }
 

@@ -134,6 +134,7 @@ async fn lint_errors_stop_apply(app: &App) {
         "[offer.prices.USD]\nmodel = 'unheard'\nbands = [{ unit = '1' }]",
         "[offer.prices.USD]\nmodel = 'package'\nsize = 0\nunit = '1'",
         "[offer.prices.XYZ]\nmodel = 'per_unit'\nbands = [{ unit = '1' }]",
+        "[offer.prices.USD]\nmodel = 'per_unit'\nbands = [{ unit = '90000000000000' }]",
         "minimum = 5\nmaximum = 4",
         "included = -1",
         "unheard = 1",

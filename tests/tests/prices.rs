@@ -15,8 +15,10 @@ on_both! {
     r_31_the_first_paid_pipeline_replaces_the_free_one: Options::at("2018-04-15T10:00:00Z");
     r_32_minimum_and_maximum: Options::at("2018-04-15T10:00:00Z").more_offers(SMALL);
     r_42_the_next_invoice_is_said_beforehand: Options::at("2018-04-15T10:00:00Z");
+    r_24_what_is_too_large_is_refused: Options::at("2018-04-15T10:00:00Z").more_offers(DEAR);
     r_49_tax_by_the_payers_country: Options::at("2018-04-15T10:00:00Z").config(TAX);
     r_25_why_leads_to_the_amount: Options::at("2018-04-15T10:00:00Z");
+    real_time_cannot_be_moved: Options::new();
     a_seeded_link_does_not_hold_the_clock: Options::at("2018-04-15T10:00:00Z");
 }
 
@@ -135,6 +137,32 @@ unit = "job"
 [offer.prices.USD]
 model = "volume"
 bands = [{ up_to = 5, unit = "7.00" }, { up_to = 10, unit = "6.50" }, { unit = "6.00", flat = "1.00" }]
+"#;
+
+/// Prices of which few units are all that an amount can hold.
+const DEAR: &str = r#"
+[[offer]]
+slug = "ms.dear"
+name = "Dear"
+publisher = "ms"
+kind = "pipelines"
+unit = "job"
+maximum = 1000
+proration = "none"
+[offer.prices.USD]
+model = "per_unit"
+bands = [{ unit = "90000000000000.00" }]
+[[offer]]
+slug = "ms.dearer"
+name = "Dearer"
+publisher = "ms"
+kind = "pipelines"
+unit = "job"
+maximum = 1000
+proration = "none"
+[offer.prices.USD]
+model = "per_unit"
+bands = [{ unit = "90000000000000.00" }]
 "#;
 
 /// `amount` of a line's `now` or `renewal`.
@@ -351,6 +379,26 @@ async fn r_42_the_next_invoice_is_said_beforehand(app: &App) {
     assert_eq!(same["next_invoice"]["net"]["amount"], "165.00", "{same}");
 }
 
+/// R-24: arithmetic cannot overflow: what no amount can hold is refused, line, sum or bill, and nothing is changed.
+async fn r_24_what_is_too_large_is_refused(app: &App) {
+    let ada = app.as_("ada@fabrikam.example").await;
+    let refused = |answer: tests::Answer| assert!((400..500).contains(&answer.status), "{answer}");
+    for items in [
+        &[("ms.dear", 1_000_000_000)][..],
+        &[("ms.dear", 1_000)],
+        &[("ms.dear", 600)],
+        &[("ms.dear", 300), ("ms.dearer", 300)],
+    ] {
+        refused(ada.buys_all("fabrikam", items, USD).await);
+        refused(ada.quotes_all("fabrikam", items, USD).await);
+    }
+    let bought = ada.buys("fabrikam", "ms.dear", 400, USD).await.status(201);
+    assert_eq!(amount(&bought["lines"][0], "now"), "36000000000000000.00");
+    refused(ada.buys("fabrikam", "ms.dearer", 400, Billing::Linked).await);
+    refused(ada.buys("fabrikam", "ms.dear", 600, Billing::Linked).await);
+    assert_eq!(ada.entitlement("fabrikam", "ms.dear").await["next"], 400);
+}
+
 /// R-24, R-49: the payer's country, the rate of the service's first day, taken on the sum.
 async fn r_49_tax_by_the_payers_country(app: &App) {
     let ada = app.as_("ada@fabrikam.example").await;
@@ -420,4 +468,13 @@ async fn a_seeded_link_does_not_hold_the_clock(app: &App) {
     app.start_again().await;
     let quote = sue.quotes("tailspin", "ms.feed", 12, Billing::Linked).await.ok();
     assert_eq!(quote["at"], "2018-04-20T10:00:00Z", "{quote}");
+}
+
+/// Where there is no test clock, nobody moves time.
+async fn real_time_cannot_be_moved(app: &App) {
+    let ada = app.as_("ada@fabrikam.example").await;
+    let answer = ada.post("/v1/clock", json!({ "now": "2036-04-19T10:00:00Z" })).await;
+    assert!([404, 409, 422].contains(&answer.status), "{answer}");
+    let quote = ada.quotes("tailspin", "ms.feed", 1, Billing::Linked).await.ok();
+    assert!(quote["at"].as_str().is_some_and(|at| !at.starts_with("2036")), "{quote}");
 }

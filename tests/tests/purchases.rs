@@ -17,6 +17,7 @@ on_both! {
     r_19_other_posts_take_keys_too: Options::new();
     r_17_sixteen_first_purchases_make_one_link: Options::new();
     r_17_sixteen_new_payers_make_one_link_and_one_payer: Options::new();
+    r_20_links_and_purchases_at_once: Options::new();
     r_26_increase_decrease_cancel: Options::new();
     r_26_from_protects_against_the_unseen: Options::new();
     listing_purchases: Options::new();
@@ -261,6 +262,34 @@ async fn r_17_sixteen_new_payers_make_one_link_and_one_payer(app: &App) {
     }
     assert_eq!(count(app, "links").await, links + 1);
     assert_eq!(count(app, "subscriptions").await, payers + 1);
+}
+
+/// R-1, R-20: links ahead of buying and first purchases meet, by two payers: one link, and whoever wanted another payer
+/// is told who pays.
+async fn r_20_links_and_purchases_at_once(app: &App) {
+    let ada = app.as_(ADA).await;
+    let payers = [ada.subscription("Fabrikam Production").await, ada.subscription("Fabrikam Europe").await];
+    let acts = (0..16).map(|number| {
+        let (ada, payer) = (&ada, &payers[number / 2 % 2]);
+        async move {
+            let answer = match number % 2 {
+                0 => ada.put("/v1/organizations/fabrikam/billing", json!({ "subscription": payer })).await,
+                _ => ada.buys("fabrikam", USERS, 5, Billing::Existing(payer)).await,
+            };
+            (payer, answer)
+        }
+    });
+    let answers = join_all(acts).await;
+    let billing = ada.get("/v1/organizations/fabrikam/billing").await.ok().to_string();
+    for (payer, answer) in answers {
+        if billing.contains(payer.as_str()) {
+            answer.ok();
+        } else {
+            let other = answer.problem("billing-already-set-up")["subscription"].to_string();
+            assert!(billing.contains(other.trim_matches('"')), "{answer}");
+        }
+    }
+    assert_eq!(app.database.number("SELECT count(*) FROM links WHERE ended_at IS NULL").await, 2, "Tailspin's and one");
 }
 
 /// R-26, R-29: the buyer states the new total.

@@ -26,6 +26,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Db, settings};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use utoipa_actix_web::AppExt;
 
@@ -34,6 +35,8 @@ use utoipa_actix_web::AppExt;
 /// # Errors
 /// What keeps it from starting, in words for an operator.
 pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault> {
+    // Before anything else, so that a stop while starting is one too.
+    let stops = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     let secret = Secret::load_or_make(&config.server.secret_file)?;
     let db = connect(&config).await?;
     migrations_up(&db).await?;
@@ -70,7 +73,7 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
     chainer.turn(false).await?;
     welcome::print(&state, bound, new).await?;
     let serving = async {
-        let served = server.await;
+        let served = until_told(server, stops).await;
         till.close();
         lanes.finish().await;
         stop.send(true).ok();
@@ -104,9 +107,26 @@ fn server(state: Data<State>, listener: TcpListener) -> Result<actix_web::dev::S
     .shutdown_timeout(settings.shutdown_seconds)
     .client_request_timeout(Duration::from_secs(30))
     .max_connections(10_000)
+    .disable_signals()
     .listen(listener)?
     .run();
     Ok(server)
+}
+
+/// Serves until told to stop; then takes no more and answers what was accepted.
+async fn until_told(
+    mut server: actix_web::dev::Server,
+    [mut terminate, mut interrupt]: [Signal; 2],
+) -> std::io::Result<()> {
+    let handle = server.handle();
+    tokio::select! {
+        served = &mut server => return served,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    let (served, ()) = tokio::join!(server, handle.stop(true));
+    served
 }
 
 fn lanes(config: &Config, db: &Db) -> usize {

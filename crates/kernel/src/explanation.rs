@@ -1,15 +1,19 @@
 //! What a charge was computed from, as data, and the steps that people read. Computing a charge and explaining it
 //! are one: the amount is a function of the basis that is kept with it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{DayFraction, DayRule};
 use crate::exact::Exact;
 use crate::money::{Currency, Money, MoneyError};
-use crate::price::{Model, Price, PricePart};
+use crate::price::{Model, Price, Share};
 
 /// More decimals than unit prices have are shown as a fraction, which is exact.
 const SHOWN_DECIMALS: u32 = 12;
+/// Room for a later purchase within two bands.
+const USUAL_STEPS: usize = 9;
 
 /// What [`ChargeBasis::compute`] takes, beside the price.
 #[derive(Debug, Clone)]
@@ -114,7 +118,7 @@ impl ChargeBasis {
 
     /// The exact sum of this month's increases with this one, in major units: the next charge's `accrued_before`.
     pub fn accrued(&self) -> Exact {
-        &self.accrued_before + self.increase()
+        &self.accrued_before + self.sums().increase
     }
 
     /// The amount with its currency.
@@ -122,76 +126,102 @@ impl ChargeBasis {
         Money::new(self.amount, self.currency)
     }
 
-    fn fraction(&self) -> DayFraction {
-        DayFraction { rule: self.rule, left: self.days_left, of: self.days_of }
-    }
-
-    /// What the price grows by for a full month, never below zero.
-    fn difference(&self) -> Exact {
-        if self.after <= self.before {
-            return Exact::zero();
-        }
-        (self.spec.total(self.after) - self.spec.total(self.before)).max(Exact::zero())
-    }
-
-    fn increase(&self) -> Exact {
-        self.difference() * self.fraction().exact()
-    }
-
     /// The derivation as a person would check it by hand. Steps that say nothing are left out: the price before when there was
     /// none, the days where the whole month is charged, what came earlier when nothing did.
     pub fn steps(&self) -> Vec<Step> {
-        let mut steps = vec![step("price_version", format!("{} in {}", self.offer, self.currency), self.price_version)];
-        for part in self.spec.parts(self.after) {
-            let detail = format!("{} for paid {}", self.terms(&part), units(part.from, part.to));
-            steps.push(step("price_after", detail, number(&part.amount)));
+        let Sums { before, difference, increase } = self.sums();
+        let mut steps = Vec::with_capacity(USUAL_STEPS);
+        let mut say = |step: &str, detail, value| steps.push(Step { step: step.to_owned(), detail, value });
+        say("price_version", format!("{} in {}", self.offer, self.currency), self.price_version.to_string());
+        for share in self.spec.shares(self.after) {
+            let detail = format!("{} for paid {}", Terms(&self.spec, share), Units(share.from, share.to));
+            say("price_after", detail, number(&share.amount()));
         }
-        let difference = number(&self.difference());
+        let shown_difference = number(&difference);
+        let days = format!("{}/{}", self.days_left, self.days_of);
+        let exact = (self.rule != DayRule::None).then(|| format!("{shown_difference} × {days}"));
         if self.before > 0 {
-            let terms: Vec<String> = self.spec.parts(self.before).iter().map(|part| self.terms(part)).collect();
-            let detail = format!("{} for paid {}", terms.join(" + "), units(1, self.before));
-            steps.push(step("price_before", detail, number(&self.spec.total(self.before))));
-            steps.push(step("difference", "price after less price before, not below 0", &difference));
+            let detail = format!("{} for paid {}", AllTerms(&self.spec, self.before), Units(1, self.before));
+            say("price_before", detail, number(&before));
+            say("difference", "price after less price before, not below 0".to_owned(), shown_difference);
         }
-        if self.rule != DayRule::None {
+        if let Some(exact) = exact {
             let what = if self.rule == DayRule::Seconds { "seconds" } else { "days" };
-            let detail = format!("{}: {} of {} {what}", self.rule, self.days_left, self.days_of);
-            steps.push(step("days", detail, format!("{}/{}", self.days_left, self.days_of)));
-            let detail = format!("{difference} × {}/{}", self.days_left, self.days_of);
-            steps.push(step("exact", detail, number(&self.increase())));
+            say("days", format!("{}: {} of {} {what}", self.rule, self.days_left, self.days_of), days);
+            say("exact", exact, number(&increase));
         }
         let digits = self.currency.digits();
-        let mut rounding = format!("to {digits} decimals, half away from zero");
-        if !self.accrued_before.is_zero() || self.charged_before != 0 {
-            let charged = Money::new(self.charged_before, self.currency);
+        let rounding = if self.accrued_before.is_zero() && self.charged_before == 0 {
+            format!("to {digits} decimals, half away from zero")
+        } else {
+            let charged = Money::new(self.charged_before, self.currency).amount_string();
             let detail = format!("exact sum of earlier increases, {charged} of it charged");
-            steps.push(step("earlier_this_month", detail, number(&self.accrued_before)));
-            rounding = format!("{} {rounding}, less {charged}", number(&self.accrued()));
-        }
-        steps.push(step("rounding", rounding, self.money()));
+            say("earlier_this_month", detail, number(&self.accrued_before));
+            let accrued = number(&(&self.accrued_before + increase));
+            format!("{accrued} to {digits} decimals, half away from zero, less {charged}")
+        };
+        say("rounding", rounding, self.money().amount_string());
         steps
     }
 
-    /// "5 × 6.00 + 10.00": what is multiplied and added in one part.
-    fn terms(&self, part: &PricePart) -> String {
-        let flat = part.flat.map(|flat| format!(" + {flat}")).unwrap_or_default();
-        match self.spec.model() {
-            Model::Flat => part.unit.to_string(),
-            Model::Package => {
-                let size = self.spec.spec().size.unwrap_or(1);
-                format!("{} packages of {size} × {}", part.units, part.unit)
-            }
-            _ => format!("{} × {}{flat}", part.units, part.unit),
+    fn sums(&self) -> Sums {
+        let before = self.spec.total(self.before);
+        let difference = if self.after > self.before {
+            (self.spec.total(self.after) - &before).max(Exact::zero())
+        } else {
+            Exact::zero()
+        };
+        let fraction = DayFraction { rule: self.rule, left: self.days_left, of: self.days_of };
+        let increase = &difference * fraction.exact();
+        Sums { before, difference, increase }
+    }
+}
+
+/// What the steps have in common, in major units.
+struct Sums {
+    /// The price before, for a full month.
+    before: Exact,
+    /// What the price grows by for a full month, never below zero.
+    difference: Exact,
+    /// The part of the difference that is charged.
+    increase: Exact,
+}
+
+/// "5 × 6.00 + 10.00": what is multiplied and added in one part of a price.
+struct Terms<'a>(&'a Price, Share);
+
+impl fmt::Display for Terms<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(price, Share { units, unit, flat, .. }) = self;
+        match (price.model(), flat) {
+            (Model::Flat, _) => write!(f, "{unit}"),
+            (Model::Package, _) => write!(f, "{units} packages of {} × {unit}", price.package_size()),
+            (_, Some(flat)) => write!(f, "{units} × {unit} + {flat}"),
+            (_, None) => write!(f, "{units} × {unit}"),
         }
     }
 }
 
-fn step(name: &str, detail: impl Into<String>, value: impl ToString) -> Step {
-    Step { step: name.to_owned(), detail: detail.into(), value: value.to_string() }
+/// The terms of all parts of a quantity.
+struct AllTerms<'a>(&'a Price, i64);
+
+impl fmt::Display for AllTerms<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(price, quantity) = *self;
+        price.shares(quantity).enumerate().try_for_each(|(index, share)| {
+            let plus = if index == 0 { "" } else { " + " };
+            write!(f, "{plus}{}", Terms(price, share))
+        })
+    }
 }
 
-fn units(from: i64, to: i64) -> String {
-    if from == to { format!("unit {from}") } else { format!("units {from} to {to}") }
+struct Units(i64, i64);
+
+impl fmt::Display for Units {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(from, to) = self;
+        if from == to { write!(f, "unit {from}") } else { write!(f, "units {from} to {to}") }
+    }
 }
 
 /// A decimal where one is exact, else a fraction.

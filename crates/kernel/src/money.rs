@@ -137,17 +137,21 @@ impl Money {
 
     /// The amount in major units, exactly.
     pub fn to_exact(self) -> Exact {
-        Exact::decimal(self.minor, self.currency.digits())
+        Exact::decimal(self.minor.into(), self.currency.digits())
     }
 
     /// The amount with exactly the currency's minor digits, without the currency: `157.08`, `-0.50`, JPY `157`.
     pub fn amount_string(self) -> String {
-        let width = usize::try_from(self.currency.digits()).unwrap_or(0);
         let sign = if self.minor < 0 { "-" } else { "" };
-        let digits = format!("{:0>1$}", self.minor.unsigned_abs().to_string(), width + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - width);
-        let point = if width == 0 { "" } else { "." };
-        format!("{sign}{whole}{point}{fraction}")
+        let magnitude = self.minor.unsigned_abs();
+        // The most digits that a currency of ISO 4217 has are 4.
+        match 10u64.checked_pow(self.currency.digits()) {
+            Some(major) if major > 1 => {
+                let width = usize::try_from(self.currency.digits()).unwrap_or(0);
+                format!("{sign}{}.{:0>width$}", magnitude / major, magnitude % major)
+            }
+            _ => format!("{sign}{magnitude}"),
+        }
     }
 
     /// Reads what [`Money::amount_string`] writes, and nothing else.

@@ -18,8 +18,8 @@ const INTEGER_DIGITS: usize = 15;
 /// typed (`6.00`), and compared by value.
 #[derive(Clone, Copy)]
 pub struct UnitPrice {
-    /// The value × 10^12.
-    scaled: u128,
+    /// The value × 10^12, which is below 10^27.
+    scaled: i128,
     /// How many decimals were typed.
     decimals: u32,
 }
@@ -58,12 +58,12 @@ impl FromStr for UnitPrice {
 
 impl fmt::Display for UnitPrice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let one = 10u128.pow(DECIMALS);
+        let one = 10i128.pow(DECIMALS);
         write!(f, "{}", self.scaled / one)?;
         if self.decimals == 0 {
             return Ok(());
         }
-        let typed = (self.scaled % one) / 10u128.pow(DECIMALS.saturating_sub(self.decimals));
+        let typed = (self.scaled % one) / 10i128.pow(DECIMALS.saturating_sub(self.decimals));
         write!(f, ".{typed:0>0$}", usize::try_from(self.decimals).unwrap_or(0))
     }
 }
@@ -205,11 +205,36 @@ pub struct PricePart {
     pub amount: Exact,
 }
 
-impl PricePart {
-    fn new(from: i64, to: i64, units: i64, unit: UnitPrice, flat: Option<UnitPrice>) -> Self {
-        let fee = flat.map_or_else(Exact::zero, UnitPrice::to_exact);
-        let amount = Exact::from_int(units) * unit.to_exact() + fee;
-        Self { from, to, units, unit, flat, amount }
+/// A [`PricePart`] before its amount is worked out; sums of them need no fractions.
+#[derive(Clone, Copy)]
+pub(crate) struct Share {
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+    pub(crate) units: i64,
+    pub(crate) unit: UnitPrice,
+    pub(crate) flat: Option<UnitPrice>,
+}
+
+impl Share {
+    /// units × unit + flat, × 10^12; `None` where it does not fit.
+    fn scaled(self) -> Option<i128> {
+        let fee = self.flat.map_or(0, |flat| flat.scaled);
+        self.unit.scaled.checked_mul(self.units.into())?.checked_add(fee)
+    }
+
+    pub(crate) fn amount(self) -> Exact {
+        let unbounded = || {
+            let fee = self.flat.map_or_else(Exact::zero, UnitPrice::to_exact);
+            Exact::from_int(self.units) * self.unit.to_exact() + fee
+        };
+        self.scaled().map_or_else(unbounded, |scaled| Exact::decimal(scaled, DECIMALS))
+    }
+}
+
+impl From<Share> for PricePart {
+    fn from(share: Share) -> Self {
+        let Share { from, to, units, unit, flat } = share;
+        Self { from, to, units, unit, flat, amount: share.amount() }
     }
 }
 
@@ -235,32 +260,46 @@ impl Price {
 
     /// What `quantity` paid units cost for a full month, in major units; 0 for none.
     pub fn total(&self, quantity: i64) -> Exact {
-        self.parts(quantity).into_iter().map(|part| part.amount).sum()
+        let unbounded = || self.shares(quantity).map(Share::amount).sum();
+        let scaled = self.shares(quantity).try_fold(0i128, |sum, share| sum.checked_add(share.scaled()?));
+        scaled.map_or_else(unbounded, |scaled| Exact::decimal(scaled, DECIMALS))
     }
 
     /// What [`Price::total`] adds up, lowest units first; empty for a quantity of 0 or less.
     pub fn parts(&self, quantity: i64) -> Vec<PricePart> {
+        self.shares(quantity).map(PricePart::from).collect()
+    }
+
+    pub(crate) fn shares(&self, quantity: i64) -> impl Iterator<Item = Share> {
+        let graduates = self.0.model == Model::Graduated;
+        let bands = if graduates { self.0.bands.as_slice() } else { &[] };
+        self.single_share(quantity).into_iter().chain(graduated(bands, quantity))
+    }
+
+    /// What a model other than `graduated` costs.
+    fn single_share(&self, quantity: i64) -> Option<Share> {
         if quantity <= 0 {
-            return Vec::new();
+            return None;
         }
         let spec = &self.0;
         let top = || spec.unit.or(spec.flat).unwrap_or(UnitPrice::ZERO);
-        let all = |units, unit, flat| vec![PricePart::new(1, quantity, units, unit, flat)];
+        let all = |units, unit, flat| Some(Share { from: 1, to: quantity, units, unit, flat });
         match (spec.model, spec.bands.as_slice()) {
             (Model::Flat, [band, ..]) => all(1, band.flat.or(band.unit).unwrap_or(UnitPrice::ZERO), None),
             (Model::Flat, []) => all(1, top(), None),
-            (Model::Package, _) => {
-                let size = spec.size.unwrap_or(1).max(1);
-                all((quantity - 1) / size + 1, top(), None)
-            }
+            (Model::Package, _) => all((quantity - 1) / self.package_size() + 1, top(), None),
             (Model::PerUnit, []) => all(quantity, top(), None),
             (Model::PerUnit | Model::Volume, bands) => {
-                let within = |band: &&Band| band.up_to.is_none_or(|up_to| quantity <= up_to);
-                let band = bands.iter().find(within);
-                band.map(|band| all(quantity, band.price(), band.flat)).unwrap_or_default()
+                let band = bands.iter().find(|band| band.up_to.is_none_or(|up_to| quantity <= up_to))?;
+                all(quantity, band.price(), band.flat)
             }
-            (Model::Graduated, bands) => graduated(bands, quantity),
+            (Model::Graduated, _) => None,
         }
+    }
+
+    /// Units in a block; 1 for models without blocks.
+    pub(crate) fn package_size(&self) -> i64 {
+        self.0.size.unwrap_or(1).max(1)
     }
 
     /// The first step from n to n + 1 paid units within `minimum` to `maximum` where the total falls, which a catalogue is
@@ -280,18 +319,15 @@ impl Band {
     }
 }
 
-fn graduated(bands: &[Band], quantity: i64) -> Vec<PricePart> {
+fn graduated(bands: &[Band], quantity: i64) -> impl Iterator<Item = Share> {
     let bounds = bands.iter().map(|band| band.up_to.unwrap_or(i64::MAX));
     let below = std::iter::once(0).chain(bounds.clone());
-    bands
-        .iter()
-        .zip(below.zip(bounds))
-        .take_while(|(_, (below, _))| *below < quantity)
-        .map(|(band, (below, up_to))| {
+    bands.iter().zip(below.zip(bounds)).take_while(move |(_, (below, _))| *below < quantity).map(
+        move |(band, (below, up_to))| {
             let to = quantity.min(up_to);
-            PricePart::new(below + 1, to, to - below, band.price(), band.flat)
-        })
-        .collect()
+            Share { from: below + 1, to, units: to - below, unit: band.price(), flat: band.flat }
+        },
+    )
 }
 
 impl TryFrom<PriceSpec> for Price {
