@@ -72,7 +72,7 @@ BEGIN
         FROM generate_series(0, s.transfers - 1) leg;
     INSERT INTO unbilled (subscription_id, month, tax_rate, amount) VALUES (subscription_, month_, '', amount_)
         ON CONFLICT (subscription_id, month, tax_rate) DO UPDATE SET amount = unbilled.amount + excluded.amount;
-    INSERT INTO blocks (id, at, events, hash) VALUES (block_, at_, 1, hash_);
+    INSERT INTO blocks (id, origin, at, events, hash) VALUES (block_, block_, at_, 1, hash_);
     INSERT INTO events (id, block_id, place, kind, organization_id, actor, at, public, private, salt, commitment)
         VALUES (bench_new_id(), block_, 0, 'purchase.completed', organization_, 'usr_01cc00000000000000000000', at_, s.public,
             s.private, '\x00112233445566778899aabbccddeeff', hash_);

@@ -151,7 +151,7 @@ fn purchase(connection: &mut Connection, random: &mut Random, number: u32, sampl
          ON CONFLICT (subscription_id, month, tax_rate) DO UPDATE SET amount = unbilled.amount + excluded.amount",
     )?
     .execute(params![subscription, month, amount])?;
-    tx.prepare_cached("INSERT INTO blocks (id, at, events, hash) VALUES (?1, ?2, 1, ?3)")?
+    tx.prepare_cached("INSERT INTO blocks (id, origin, at, events, hash) VALUES (?1, ?1, ?2, 1, ?3)")?
         .execute(params![block, at, [7_u8; 32]])?;
     tx.prepare_cached(
         "INSERT INTO events (id, block_id, place, kind, organization_id, actor, at, public, private, salt, commitment) \

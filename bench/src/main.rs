@@ -1,6 +1,11 @@
 //! The performance harness's own programs: what `bench/run.py` starts beside the server. Nothing of them is in `purser`.
 
-#![allow(clippy::expect_used, reason = "a harness that cannot go on has nobody to answer to but its caller")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a harness that cannot go on has nobody to answer to but its caller"
+)]
+#![allow(clippy::float_arithmetic, reason = "rates and times, never money")]
 
 mod bare;
 mod commits;

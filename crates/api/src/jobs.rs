@@ -18,6 +18,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_secs(1);
 /// A checkpoint is signed every so many blocks.
 const CHECKPOINT_BLOCKS: i64 = 1_000;
+/// Blocks looked at in one statement.
+const STRIDE: i64 = 5_000;
 /// How often this process looks for others' changes.
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -115,17 +117,14 @@ pub async fn follow(state: Data<State>, mut stop: tokio::sync::watch::Receiver<b
 
 async fn look(state: &State, seen: &mut Option<i64>) -> Result<(), StoreError> {
     let began = SystemClock.now();
-    let mut last = match *seen {
-        Some(last) => last,
-        None => audit::last_number(&state.db).await?,
-    };
-    loop {
-        let (number, touched) = audit::touched_since(&state.db, last, 500).await?;
-        state.allowances.forget(&touched);
-        if number == last {
-            break;
-        }
-        last = number;
+    let head = audit::last_number(&state.db).await?;
+    let mut last = seen.unwrap_or(head);
+    while last < head {
+        // What this process's till wrote is known already.
+        let until = head.min(last.saturating_add(STRIDE));
+        state.allowances.forget(&audit::touched(&state.db, last, until, state.till.origin()).await?);
+        last = until;
+        *seen = Some(last);
     }
     *seen = Some(last);
     let revision = settings::number(&state.db, settings::CATALOGUE).await?.unwrap_or(0);

@@ -121,8 +121,10 @@ impl Exact {
     /// For people: at most `max_decimals` decimals, without trailing zeros; rounded half away from zero where the value has
     /// more, which [`Exact::terminates_within`] tells.
     pub fn to_decimal_string(&self, max_decimals: u32) -> String {
+        if let Form::Small(Small { numerator, denominator: 1 }) = self.0 {
+            return numerator.to_string();
+        }
         let rounded = match self.small().and_then(|small| small.rounded(max_decimals)) {
-            Some(rounded) if max_decimals == 0 || rounded == 0 => return rounded.to_string(),
             Some(rounded) => rounded.to_string(),
             None => self.scaled(max_decimals).round().to_integer().to_string(),
         };

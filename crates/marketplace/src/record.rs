@@ -5,12 +5,13 @@ use crate::command::Writes;
 use kernel::{IdSource, Month, SubscriptionId, SubscriptionRole, Timestamp, micros};
 use sea_orm::Value;
 use std::collections::BTreeMap;
+use uuid::Uuid;
 use store::audit;
 use store::till::{EntitlementRow, Record};
 
 /// The rows of a batch: entitlements as they are in the book at its end, all else as each command left it.
 #[must_use]
-pub fn record(book: &Book, writes: Vec<Writes>, ids: &mut IdSource, at: Timestamp) -> Record {
+pub fn record(book: &Book, writes: Vec<Writes>, ids: &mut IdSource, at: Timestamp, origin: Uuid) -> Record {
     let mut record = Record::default();
     let mut events = Vec::with_capacity(writes.len());
     let mut unbilled: BTreeMap<(SubscriptionId, Month, String), i64> = BTreeMap::new();
@@ -19,7 +20,7 @@ pub fn record(book: &Book, writes: Vec<Writes>, ids: &mut IdSource, at: Timestam
         purchase_rows(&mut record, &write, &mut unbilled);
         events.push(write.event);
     }
-    (record.events, record.blocks) = audit::seal(events, ids, at);
+    (record.events, record.blocks) = audit::seal(events, ids, at, origin);
     // Rows are in the order of their keys, so that no two batches wait for each other in a circle.
     for ((subscription, month, rate), amount) in unbilled {
         record.unbilled.push([subscription.uuid().into(), month.to_string().into(), rate.into(), amount.into()]);

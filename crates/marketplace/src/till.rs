@@ -21,6 +21,7 @@ use store::till::Record;
 use store::{Db, StoreError};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// How often a batch that met another process is run again before its commands are answered 503.
 const TRIES: u32 = 10;
@@ -96,6 +97,7 @@ struct Shared {
     after_commit: AfterCommit,
     /// One source for all lanes, so that an organization's ids are in its order whichever lane it was in.
     ids: Mutex<IdSource>,
+    origin: Uuid,
 }
 
 /// The till; cheap to clone.
@@ -136,6 +138,8 @@ impl Till {
         (limits, lanes): (Limits, usize),
         after_commit: AfterCommit,
     ) -> (Self, Lanes) {
+        let mut ids = IdSource::from_os();
+        let origin = ids.uuid(clock.now());
         let shared = Arc::new(Shared {
             counter: Mutex::default(),
             arrived: Notify::new(),
@@ -145,7 +149,8 @@ impl Till {
             policy,
             clock,
             after_commit,
-            ids: Mutex::new(IdSource::from_os()),
+            ids: Mutex::new(ids),
+            origin,
         });
         let lanes = (0..lanes.max(1)).map(|_| tokio::spawn(lane(Arc::clone(&shared)))).collect();
         (Self { shared }, Lanes(lanes))
@@ -176,6 +181,12 @@ impl Till {
             Ok(answered) => answered.unwrap_or(Err(Failure::Fault)),
             Err(_) => Err(Failure::Unavailable),
         }
+    }
+
+    /// What the blocks of this till's commits are marked with.
+    #[must_use]
+    pub fn origin(&self) -> Uuid {
+        self.shared.origin
     }
 
     /// Takes no more commands; what was accepted is answered.
@@ -379,6 +390,6 @@ fn settle(
             Err(refusal) => Some(Err(refusal)),
         });
     }
-    let rows = (!writes.is_empty()).then(|| record(book, writes, &mut ids, now));
+    let rows = (!writes.is_empty()).then(|| record(book, writes, &mut ids, now, shared.origin));
     (settled, rows)
 }

@@ -11,6 +11,7 @@ use crate::{Db, StoreError, Tx};
 use kernel::{BlockId, EventId, Id, IdSource, OrganizationId, ServiceKeyId, Timestamp, UserId, micros};
 use sea_orm::{QueryResult, Value};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// Who did it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,11 +91,11 @@ pub(crate) const EVENTS: Columns = &[
 ];
 
 pub(crate) const BLOCKS: Columns =
-    &[("id", Kind::Uuid), ("at", Kind::Int), ("events", Kind::Int), ("hash", Kind::Bytes)];
+    &[("id", Kind::Uuid), ("origin", Kind::Uuid), ("at", Kind::Int), ("events", Kind::Int), ("hash", Kind::Bytes)];
 
 /// The rows of one commit's events and of their block; none for no events.
 #[must_use]
-pub fn seal(events: Vec<NewEvent>, ids: &mut IdSource, at: Timestamp) -> (Sheet, Sheet) {
+pub fn seal(events: Vec<NewEvent>, ids: &mut IdSource, at: Timestamp, origin: Uuid) -> (Sheet, Sheet) {
     let (mut rows, mut blocks) = (Sheet::new(EVENTS), Sheet::new(BLOCKS));
     if events.is_empty() {
         return (rows, blocks);
@@ -136,7 +137,7 @@ pub fn seal(events: Vec<NewEvent>, ids: &mut IdSource, at: Timestamp) -> (Sheet,
             commitment.into(),
         ]);
     }
-    blocks.push([block.uuid().into(), micros(at).into(), count.into(), hash.finalize().to_vec().into()]);
+    blocks.push([block.uuid().into(), origin.into(), micros(at).into(), count.into(), hash.finalize().to_vec().into()]);
     (rows, blocks)
 }
 
@@ -145,7 +146,7 @@ pub fn seal(events: Vec<NewEvent>, ids: &mut IdSource, at: Timestamp) -> (Sheet,
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn append(tx: &Tx, events: Vec<NewEvent>, ids: &mut IdSource, at: Timestamp) -> Result<(), StoreError> {
-    write_sealed(tx, seal(events, ids, at)).await
+    write_sealed(tx, seal(events, ids, at, Uuid::nil())).await
 }
 
 /// Writes what [`seal`] made, in the caller's transaction: for who shares a source of ids and cannot keep it meanwhile.
@@ -422,25 +423,19 @@ pub async fn last_number(db: &Db) -> Result<i64, StoreError> {
     row.map_or(Ok(0), |row| row.int("number"))
 }
 
-/// Organizations that had an event in blocks after `number`, and the last number seen.
+/// Organizations that had an event in blocks of the chain in `(after, until]`, those of the till of `origin` apart.
 ///
 /// # Errors
 /// As [`StoreError`] says.
-pub async fn touched_since(db: &Db, number: i64, limit: i64) -> Result<(i64, Vec<OrganizationId>), StoreError> {
+pub async fn touched(db: &Db, after: i64, until: i64, origin: Uuid) -> Result<Vec<OrganizationId>, StoreError> {
     let rows = db
         .query(
-            "SELECT b.number, e.organization_id FROM blocks b JOIN events e ON e.block_id = b.id \
-             WHERE b.number > $1 AND b.number <= $1 + $2 ORDER BY b.number",
-            vec![number.into(), limit.into()],
+            "SELECT e.organization_id FROM blocks b JOIN events e ON e.block_id = b.id \
+             WHERE b.number > $1 AND b.number <= $2 AND b.origin <> $3",
+            vec![after.into(), until.into(), origin.into()],
         )
         .await?;
-    let mut last = number;
-    let mut touched = Vec::new();
-    for row in rows {
-        last = row.int("number")?;
-        touched.extend(row.maybe_id::<OrganizationId>("organization_id")?);
-    }
-    Ok((last, touched))
+    rows.iter().filter_map(|row| row.maybe_id("organization_id").transpose()).collect()
 }
 
 /// Events of the blocks in `(after, after + count]` of the chain, with their blocks, for proving it.

@@ -8,16 +8,14 @@ mod trail;
 
 pub use rows::{
     ChargeProof, EntitlementProof, LinkProof, PriceProof, PurchaseProof, TransferProof, charges, currencies,
-    entitlements, links, prices, purchases, transfers,
+    entitlements_after, links, prices, purchases, transfers,
 };
-pub use trail::{
-    Fact, checkpoints, event_without_block, facts_of_none, facts_of_organizations, next_number, unchained_blocks,
-};
+pub use trail::{Fact, checkpoints, event_without_block, facts_after, facts_of_none, next_number, unchained_blocks};
 
 use crate::row::Row;
 use crate::sheet::{Columns, Kind, Sheet, source};
 use crate::{Reads, StoreError, Tx};
-use kernel::{ChargeId, EventId, Id, OfferId, OrganizationId, SubscriptionId};
+use kernel::{ChargeId, EventId, Id, SubscriptionId};
 use sea_orm::{DatabaseBackend, QueryResult};
 use uuid::Uuid;
 
@@ -80,6 +78,8 @@ pub async fn look_up(tx: &Tx, by_key: bool) -> Result<(), StoreError> {
 /// How many rows each table has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Organizations.
+    pub organizations: i64,
     /// Purchases.
     pub purchases: i64,
     /// Charges.
@@ -105,7 +105,7 @@ pub struct Counts {
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
-    let sql = "SELECT (SELECT COUNT(*) FROM purchases) AS purchases, (SELECT COUNT(*) FROM charges) AS charges, \
+    let sql = "SELECT (SELECT COUNT(*) FROM organizations) AS organizations, (SELECT COUNT(*) FROM purchases) AS purchases, (SELECT COUNT(*) FROM charges) AS charges, \
          (SELECT COUNT(*) FROM transfers) AS transfers, (SELECT COUNT(*) FROM links) AS links, \
          (SELECT COUNT(*) FROM entitlements) AS entitlements, (SELECT COUNT(*) FROM events) AS events, \
          (SELECT COUNT(*) FROM blocks WHERE number IS NOT NULL) AS chained, \
@@ -114,6 +114,7 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
     let rows = reads.rows(sql, vec![]).await?;
     let Some(row) = rows.first() else { return Ok(Counts::default()) };
     Ok(Counts {
+        organizations: row.int("organizations")?,
         purchases: row.int("purchases")?,
         charges: row.int("charges")?,
         transfers: row.int("transfers")?,
@@ -186,21 +187,6 @@ pub async fn unbilled_debits(reads: &impl Reads) -> Result<Vec<(String, i64)>, S
         )
         .await?;
     rows.iter().map(|row| Ok((row.text("currency")?, row.int("amount")?))).collect()
-}
-
-/// An entitlement of an organization without any event.
-///
-/// # Errors
-/// As [`StoreError`] says.
-pub async fn entitlement_without_event(reads: &impl Reads) -> Result<Option<(OrganizationId, OfferId)>, StoreError> {
-    let rows = reads
-        .rows(
-            "SELECT n.organization_id, n.offer_id FROM entitlements n \
-             WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.organization_id = n.organization_id) LIMIT 1",
-            vec![],
-        )
-        .await?;
-    rows.first().map(|row| Ok((row.id("organization_id")?, row.id("offer_id")?))).transpose()
 }
 
 /// A posting of a charge that is not there.

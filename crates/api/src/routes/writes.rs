@@ -114,7 +114,7 @@ pub async fn write<T>(
             let value = work(tx, &mut act).await?;
             touched = act.events.iter().filter_map(|event| event.organization).collect();
             // All of this process's acts share one source, so that ids go up also while a test clock stands still.
-            let sealed = audit::seal(act.events, &mut state.ids(), act.at);
+            let sealed = audit::seal(act.events, &mut state.ids(), act.at, uuid::Uuid::nil());
             audit::write_sealed(tx, sealed).await?;
             Ok::<T, Fault>(value)
         })

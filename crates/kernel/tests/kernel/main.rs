@@ -8,6 +8,7 @@
     missing_docs
 )]
 
+mod exact;
 mod explanation;
 mod outside;
 mod permissions;

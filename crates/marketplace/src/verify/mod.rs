@@ -1,10 +1,10 @@
 //! `purser verify`: proves the books from the facts, whatever the instant.
 //!
 //! The facts are the events. First the audit chain proves that they are what was written (`chain`); then they are
-//! replayed, organization by organization (`replay`), and every purchase, charge, posting, link, entitlement and price
+//! replayed (`replay`), and every purchase, charge, posting, link, entitlement and price
 //! version must be what they say, no row less and no row more. What a charge comes to is worked out by `checker` and
-//! `days`, which share no code with the pricing. All is read in pages from one snapshot of the database: memory holds a
-//! page, the catalogue and one organization.
+//! `days`, which share no code with the pricing. All is read in pages from one snapshot of the database, nearly in the
+//! order of its writing: memory holds a page, the catalogue, and what a share of the organizations has.
 
 mod chain;
 mod checker;
@@ -20,7 +20,7 @@ mod told;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use kernel::{Currency, EventId, OrganizationId};
+use kernel::{Currency, EventId};
 use store::proof::{self, Counts};
 use store::{Db, StoreError, Tx};
 
@@ -30,8 +30,10 @@ use replay::Replay;
 use shop::Shop;
 use told::Told;
 
-/// Events of one page.
+/// Rows of one page.
 const PAGE: i64 = 500;
+/// Entitlements that are replayed in one go, some 300 bytes each.
+const SHARE: i64 = 300_000;
 
 /// The first place where a row is not what the facts say; its text is a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,7 +109,7 @@ fn quoted(value: impl fmt::Display) -> String {
 /// What was proven.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Organizations that had an event.
+    /// Organizations.
     pub organizations: i64,
     /// Purchases.
     pub purchases: i64,
@@ -159,12 +161,12 @@ async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> 
     proof::look_up(tx, true).await?;
     let Chained { blocks, unchained, checkpoints } = chain::prove(tx, &counts, checkpoint_key).await?;
     let shop = Shop::prove(tx, platform_publisher).await?;
-    let seen = replay_all(tx, &shop).await?;
+    let seen = replay_all(tx, &shop, counts.entitlements).await?;
     extra::none(tx, &counts, &seen).await?;
     proof::look_up(tx, false).await?;
     extra::sums(tx, &seen).await?;
     Ok(Summary {
-        organizations: seen.organizations,
+        organizations: counts.organizations,
         purchases: seen.purchases,
         charges: seen.charges,
         events: counts.events,
@@ -178,52 +180,38 @@ async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> 
 /// Rows that were found to be what the facts say.
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    organizations: i64,
     purchases: i64,
     charges: i64,
     transfers: i64,
     links: i64,
-    entitlements: i64,
     charged: BTreeMap<Currency, i128>,
 }
 
-/// Replays the events of every organization, one after the other.
-async fn replay_all(tx: &Tx, shop: &Shop) -> Result<Seen, VerifyError> {
+/// Replays the events of all organizations, and proves what they have.
+async fn replay_all(tx: &Tx, shop: &Shop, entitlements: i64) -> Result<Seen, VerifyError> {
     let mut seen = Seen::default();
-    let mut last = (OrganizationId::from_uuid(uuid::Uuid::nil()), EventId::from_uuid(uuid::Uuid::nil()));
-    let mut open: Option<Replay> = None;
-    loop {
-        let page = proof::facts_of_organizations(tx, last, PAGE).await?;
-        let mut told = Vec::with_capacity(page.len());
-        for fact in &page {
-            told.push(Told::of(fact)?);
-        }
-        let mut evidence = Evidence::gather(tx, &told).await?;
-        let mut finished = Vec::new();
-        for (fact, told) in page.iter().zip(told) {
-            let Some(organization) = fact.organization else { continue };
-            last = (organization, fact.id);
-            if open.as_ref().is_none_or(|replay| replay.organization != organization) {
-                finished.extend(open.replace(Replay::new(organization)));
-                seen.organizations += 1;
-            }
-            if let Some(replay) = &mut open {
+    let shares = u64::try_from(entitlements / SHARE).unwrap_or(0) + 1;
+    for share in 0..shares {
+        let mut replay = Replay::new((share, shares));
+        let mut last = EventId::from_uuid(uuid::Uuid::nil());
+        loop {
+            let mut page = proof::facts_after(tx, last, PAGE).await?;
+            let Some(end) = page.last() else { break };
+            last = end.id;
+            page.retain(|fact| fact.organization.is_some_and(|organization| replay.has(organization)));
+            let told = page.iter().map(Told::of).collect::<Result<Vec<_>, _>>()?;
+            let mut evidence = Evidence::gather(tx, &told).await?;
+            for (fact, told) in page.iter().zip(told) {
                 replay.tell(shop, fact, told, &mut evidence, &mut seen)?;
             }
         }
-        let end = page.is_empty();
-        if end {
-            finished.extend(open.take());
-        }
-        replay::settle(tx, finished, &mut seen).await?;
-        if end {
-            return Ok(seen);
-        }
+        replay.settle(tx).await?;
     }
+    Ok(seen)
 }
 
 /// True where as many rows are stored as the facts say.
 fn complete(counts: &Counts, seen: &Seen) -> bool {
-    let stored = [counts.purchases, counts.charges, counts.transfers, counts.links, counts.entitlements];
-    stored == [seen.purchases, seen.charges, seen.transfers, seen.links, seen.entitlements]
+    let stored = [counts.purchases, counts.charges, counts.transfers, counts.links];
+    stored == [seen.purchases, seen.charges, seen.transfers, seen.links]
 }

@@ -1,9 +1,10 @@
-//! One organization's events, replayed: what it has follows from them, version by version.
+//! The events of organizations, replayed in their order: what each has follows from them, version by version.
 //!
 //! An entitlement's versions are its order. The events' ids nearly are: two processes that act for one organization
 //! within their clocks' difference may leave them the other way round, so a change waits for the version before it.
+//! Memory holds what organizations have; where there are many, they are replayed in several shares, one after the other.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use kernel::{EventId, LinkId, OfferId, OrganizationId, PurchaseId, SubscriptionId};
 use store::Tx;
@@ -13,8 +14,8 @@ use super::days::day_of;
 use super::evidence::Evidence;
 use super::line::{self, Bought};
 use super::shop::Shop;
-use super::told::{Installation, State, Told};
-use super::{Difference, Row, Seen, VerifyError, purchase};
+use super::told::{Completed, Installation, State, Told};
+use super::{Difference, PAGE, Row, Seen, VerifyError, purchase};
 
 /// A change of an entitlement.
 #[derive(Clone, Debug)]
@@ -140,23 +141,29 @@ fn installed(found: &State, event: EventId, told: &Installation, on: bool) -> Re
     Err(Row("events", &event).differs(format!("{:?}", told.after), format!("{expected:?}")))
 }
 
-/// One organization.
+/// Some of the organizations.
 #[derive(Debug)]
 pub struct Replay {
-    /// Which.
-    pub organization: OrganizationId,
-    held: BTreeMap<OfferId, Held>,
-    purchases: HashSet<PurchaseId>,
-    link: Option<LinkId>,
+    /// Which share of how many.
+    share: (u64, u64),
+    held: HashMap<(OrganizationId, OfferId), Held>,
+    links: HashMap<OrganizationId, LinkId>,
+    neutral: HashSet<PurchaseId>,
 }
 
 impl Replay {
-    /// Before its first event.
-    pub fn new(organization: OrganizationId) -> Self {
-        Self { organization, held: BTreeMap::new(), purchases: HashSet::new(), link: None }
+    /// A share of the organizations, before their first event.
+    pub fn new(share: (u64, u64)) -> Self {
+        Self { share, held: HashMap::new(), links: HashMap::new(), neutral: HashSet::new() }
     }
 
-    /// Replays its next event and proves the rows that it names.
+    /// Whether an organization is in this share. The last bits of its id are random.
+    pub fn has(&self, organization: OrganizationId) -> bool {
+        let (share, of) = self.share;
+        organization.uuid().as_u64_pair().1 % of == share
+    }
+
+    /// Replays the next event and proves the rows that it names.
     ///
     /// # Errors
     /// The first row that is not what the event says.
@@ -169,94 +176,117 @@ impl Replay {
         seen: &mut Seen,
     ) -> Result<(), Difference> {
         match told {
-            Told::SetUp(told) => self.linked(fact, told.link, told.subscription, evidence, seen),
-            Told::Installation(told, on) => {
-                let offer = told.offer;
-                self.enter(shop, offer, Change::Installed { event: fact.id, at: fact.at, told, on })
-            }
-            Told::Completed(told) => {
-                if !self.purchases.insert(told.purchase) {
-                    let stored = format!("purchase {}", told.purchase);
-                    return Err(Row("events", &fact.id).differs(stored, "another event completed it"));
-                }
-                if let Some(link) = told.link {
-                    self.linked(fact, link, told.subscription, evidence, seen)?;
-                }
-                for bought in purchase::prove(fact, *told, evidence, seen)? {
-                    self.enter(shop, bought.line.offer, Change::Bought(Box::new(bought)))?;
-                }
+            Told::SetUp(told) => {
+                self.linked(fact, (told.organization, told.link, told.subscription), evidence)?;
+                seen.links += 1;
                 Ok(())
             }
+            Told::Installation(told, on) => {
+                let key = (told.organization, told.offer);
+                self.enter(shop, key, Change::Installed { event: fact.id, at: fact.at, told, on })
+            }
+            Told::Completed(told) => self.completed(shop, fact, *told, evidence, seen),
             Told::Other => Ok(()),
         }
     }
 
-    fn enter(&mut self, shop: &Shop, offer: OfferId, change: Change) -> Result<(), Difference> {
-        self.held.entry(offer).or_insert_with(|| Held::nothing(change.at())).enter(shop, change)
+    fn completed(
+        &mut self,
+        shop: &Shop,
+        fact: &Fact,
+        told: Completed,
+        evidence: &mut Evidence,
+        seen: &mut Seen,
+    ) -> Result<(), Difference> {
+        let Completed { purchase: id, organization, subscription, link, .. } = told;
+        if let Some(link) = link {
+            self.linked(fact, (organization, link, subscription), evidence)?;
+            seen.links += 1;
+        }
+        let lines = purchase::prove(fact, told, evidence, seen)?;
+        // One that changes something cannot be told twice, for its versions would be there twice.
+        if lines.iter().all(Bought::is_neutral) && !self.neutral.insert(id) {
+            return Err(Row("events", &fact.id).differs(format!("purchase {id}"), "another event completed it"));
+        }
+        for bought in lines {
+            self.enter(shop, (organization, bought.line.offer), Change::Bought(Box::new(bought)))?;
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, shop: &Shop, key: (OrganizationId, OfferId), change: Change) -> Result<(), Difference> {
+        self.held.entry(key).or_insert_with(|| Held::nothing(change.at())).enter(shop, change)
     }
 
     /// A link came into being: the organization had none, and the row is what the event says.
     fn linked(
         &mut self,
         fact: &Fact,
-        id: LinkId,
-        subscription: SubscriptionId,
+        (organization, id, subscription): (OrganizationId, LinkId, SubscriptionId),
         evidence: &mut Evidence,
-        seen: &mut Seen,
     ) -> Result<(), Difference> {
-        if let Some(live) = self.link.replace(id) {
-            let stored = format!("link {id} of {}", self.organization);
+        if let Some(live) = self.links.insert(organization, id) {
+            let stored = format!("link {id} of {organization}");
             return Err(Row("events", &fact.id).differs(stored, format!("link {live} is live")));
         }
         let named = Row("links", &id);
         let row = evidence.links.remove(&id).ok_or_else(|| named.missing(fact.id))?;
-        named.same("organization_id", row.organization, self.organization)?;
+        named.same("organization_id", row.organization, organization)?;
         named.same("subscription_id", row.subscription, subscription)?;
         named.same("linked_by", row.linked_by.as_str(), fact.actor.as_str())?;
         named.same("linked_at", row.linked_at, fact.at)?;
-        if let Some(ended) = row.ended_at {
-            return Err(named.differs(format!("ended_at {ended}"), "no event ended it"));
+        match row.ended_at {
+            None => Ok(()),
+            Some(ended) => Err(named.differs(format!("ended_at {ended}"), "no event ended it")),
         }
-        seen.links += 1;
-        Ok(())
+    }
+
+    /// Proves what these organizations have, once all events are replayed.
+    ///
+    /// # Errors
+    /// The first entitlement that is not what the events leave.
+    pub async fn settle(mut self, tx: &Tx) -> Result<(), VerifyError> {
+        let nil = uuid::Uuid::nil();
+        let mut last = (OrganizationId::from_uuid(nil), OfferId::from_uuid(nil));
+        loop {
+            let page = proof::entitlements_after(tx, last, PAGE).await?;
+            let Some(end) = page.last() else { break };
+            last = (end.organization, end.offer);
+            for row in &page {
+                if !self.has(row.organization) {
+                    continue;
+                }
+                let name = format!("of {} to {}", row.organization, row.offer);
+                let named = Row("entitlements", &name);
+                match self.held.remove(&(row.organization, row.offer)) {
+                    Some(held) if held.state.version > 0 => is_held(named, row, &held)?,
+                    _ => return Err(named.differs(format!("version {}", row.version), "no event made it").into()),
+                }
+            }
+        }
+        let left = self.held.into_iter().find(|(_, held)| held.state.version > 0 || !held.waiting.is_empty());
+        left.map_or(Ok(()), |((organization, offer), held)| {
+            let name = format!("of {organization} to {offer}");
+            let named = Row("entitlements", &name);
+            Err(missing_version(named, &held)
+                .unwrap_or_else(|| named.differs("no such row", format!("version {}", held.state.version)))
+                .into())
+        })
     }
 }
 
-/// Proves what organizations have, once all their events are replayed.
-///
-/// # Errors
-/// The first entitlement that is not what the events leave.
-pub async fn settle(tx: &Tx, finished: Vec<Replay>, seen: &mut Seen) -> Result<(), VerifyError> {
-    let ids: Vec<OrganizationId> = finished.iter().map(|replay| replay.organization).collect();
-    let rows = proof::entitlements(tx, &ids).await?;
-    let mut rows: HashMap<_, _> = rows.into_iter().map(|row| ((row.organization, row.offer), row)).collect();
-    for replay in finished {
-        for (offer, held) in replay.held {
-            let name = format!("of {} to {offer}", replay.organization);
-            let named = Row("entitlements", &name);
-            if let Some(change) = held.waiting.first() {
-                let stored = format!("version {} of {name}", change.after().version);
-                let facts = format!("no event has version {}", held.state.version + 1);
-                return Err(Row("events", &change.event()).differs(stored, facts).into());
-            }
-            if held.state.version == 0 {
-                continue;
-            }
-            let Some(row) = rows.remove(&(replay.organization, offer)) else {
-                return Err(named.differs("no such row", format!("version {}", held.state.version)).into());
-            };
-            is_held(named, &row, &held)?;
-            seen.entitlements += 1;
-        }
-    }
-    if let Some(row) = rows.into_values().next() {
-        let name = format!("of {} to {}", row.organization, row.offer);
-        return Err(Row("entitlements", &name).differs(format!("version {}", row.version), "no event made it").into());
-    }
-    Ok(())
+/// Where a change waits for a version that no event has.
+fn missing_version(entitlement: Row<'_>, held: &Held) -> Option<Difference> {
+    let change = held.waiting.first()?;
+    let stored = format!("version {} of the entitlement {}", change.after().version, entitlement.1);
+    let facts = format!("no event has version {}", held.state.version + 1);
+    Some(Row("events", &change.event()).differs(stored, facts))
 }
 
 fn is_held(named: Row<'_>, row: &EntitlementProof, held: &Held) -> Result<(), Difference> {
+    if let Some(gap) = missing_version(named, held) {
+        return Err(gap);
+    }
     let state = &held.state;
     named.same("committed", row.committed, state.committed)?;
     named.same("next", row.next, state.next)?;

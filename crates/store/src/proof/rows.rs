@@ -228,14 +228,22 @@ pub struct EntitlementProof {
     pub changed_at: i64,
 }
 
-/// What organizations have.
+/// Entitlements after one, by organization and offer.
 ///
 /// # Errors
 /// As [`StoreError`] says.
-pub async fn entitlements(reads: &impl Reads, of: &[OrganizationId]) -> Result<Vec<EntitlementProof>, StoreError> {
-    let rows =
-        looked_up(reads, of, |set| format!("SELECT n.* FROM {set} JOIN entitlements n ON n.organization_id = r.id"))
-            .await?;
+pub async fn entitlements_after(
+    reads: &impl Reads,
+    (organization, offer): (OrganizationId, OfferId),
+    limit: i64,
+) -> Result<Vec<EntitlementProof>, StoreError> {
+    let rows = reads
+        .rows(
+            "SELECT * FROM entitlements WHERE (organization_id, offer_id) > ($1, $2) \
+             ORDER BY organization_id, offer_id LIMIT $3",
+            vec![organization.uuid().into(), offer.uuid().into(), limit.into()],
+        )
+        .await?;
     read_all("entitlements", &rows, |row| {
         Ok(EntitlementProof {
             organization: row.id("organization_id")?,

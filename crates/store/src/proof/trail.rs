@@ -127,17 +127,13 @@ fn fact(row: &QueryResult) -> Result<Fact, StoreError> {
     })
 }
 
-/// Events of organizations, one organization after the other, each in the order of their ids.
+/// Events of organizations after one, in the order of their ids.
 ///
 /// # Errors
 /// As [`StoreError`] says.
-pub async fn facts_of_organizations(
-    reads: &impl Reads,
-    (organization, event): (OrganizationId, EventId),
-    limit: i64,
-) -> Result<Vec<Fact>, StoreError> {
-    let sql = format!("{FACT} WHERE (organization_id, id) > ($1, $2) ORDER BY organization_id, id LIMIT $3");
-    let rows = reads.rows(&sql, vec![organization.uuid().into(), event.uuid().into(), limit.into()]).await?;
+pub async fn facts_after(reads: &impl Reads, after: EventId, limit: i64) -> Result<Vec<Fact>, StoreError> {
+    let sql = format!("{FACT} WHERE id > $1 AND organization_id IS NOT NULL ORDER BY id LIMIT $2");
+    let rows = reads.rows(&sql, vec![after.uuid().into(), limit.into()]).await?;
     read_all("events", &rows, fact)
 }
 
