@@ -149,6 +149,16 @@ def newest_postgres():
     return str(Path(on_path).parent)
 
 
+STARTED = []  # programs to be ended whatever happens
+
+
+def end_all():
+    for child in STARTED:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
 class Process:
     """A program that says `listening on http://ADDRESS` when it is ready."""
 
@@ -156,6 +166,7 @@ class Process:
         self.log = work / f"{name}.log"
         began = time.time()
         self.child = subprocess.Popen(command, cwd=work, env=env, stdout=subprocess.PIPE, stderr=open(self.log, "w"), text=True)
+        STARTED.append(self.child)
         for line in self.child.stdout:
             if "listening on http://" in line:
                 self.ready_ms = round((time.time() - began) * 1000)
@@ -196,6 +207,7 @@ def command(work, binary, url, *arguments):
 def measured(load, pids, interrupt=None):
     """Runs a load and answers what it says, with the CPU of each named process tree between its `begin` and `end`."""
     child = subprocess.Popen([str(x) for x in load], stdout=subprocess.PIPE, text=True)
+    STARTED.append(child)
     pids = dict(pids, load=child.pid)
     marks = []
     answer = None

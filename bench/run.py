@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import data
-from harness import HERE, ROOT, YARDSTICK, Postgres, Process, Purser, busy, measured, resident_mib
+from harness import HERE, ROOT, YARDSTICK, Postgres, Process, Purser, busy, end_all, measured, resident_mib
 
 PARTS = "postgres,sqlite,spread,history,memory,reads,start"
 QUIET = 0.15  # cores that others may use before a case begins
@@ -358,6 +358,7 @@ def main():
         if a.out:
             Path(a.out).write_text("".join(json.dumps(line) + "\n" for line in run.lines))
     finally:
+        end_all()
         if run and run.pg:
             run.pg.stop()
         shutil.rmtree(work, ignore_errors=True)

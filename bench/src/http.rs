@@ -77,3 +77,19 @@ fn content_length(head: &[u8]) -> io::Result<usize> {
     }
     Ok(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_found_and_its_length_read() {
+        let head = b"HTTP/1.1 201 Created\r\nContent-Length: 12\r\n\r\n";
+        assert_eq!(find(head, b"\r\n\r\n"), Some(head.len() - 4));
+        assert_eq!(find(b"\r\r\n", b"\r\n"), Some(1));
+        assert_eq!(find(b"\r", b"\r\n"), None);
+        assert_eq!(content_length(head).unwrap(), 12);
+        assert_eq!(content_length(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap(), 0);
+        assert!(content_length(b"content-length: x\r\n").is_err());
+    }
+}

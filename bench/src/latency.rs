@@ -27,3 +27,19 @@ impl Latency {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_thousand_are_those_of_the_sorted_times() {
+        let mut latency = Latency::default();
+        for millis in (1..=100).rev() {
+            latency.record(Duration::from_millis(millis));
+        }
+        assert_eq!(latency.len(), 100);
+        assert_eq!(latency.per_mille(&[0, 500, 990, 1000]), [1.0, 51.0, 100.0, 100.0]);
+        assert_eq!(Latency::default().per_mille(&[500]), [0.0]);
+    }
+}

@@ -329,3 +329,16 @@ fn digits(text: &[u8]) -> Option<i64> {
     }
     Some(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_of_a_purchase_are_read() {
+        let body = br#"{"id":"pur_1","lines":[{"offer":"ms.feed","quantity":{"from":3,"to":17},"included":5,
+            "usable":{"from":8,"to":22},"now":{"amount":"12.05","currency":"EUR"}}]}"#;
+        assert_eq!(facts(body), Some((3, 17, 1205)));
+        assert_eq!(facts(b"{}"), None);
+    }
+}

@@ -50,3 +50,22 @@ impl Random {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(spread: Spread, of: impl Fn(u32) -> bool) -> u32 {
+        let mut random = Random::new(1);
+        let chosen: Vec<_> = (0..10_000).map(|_| random.organization(spread, 1_000)).collect();
+        assert!(chosen.iter().all(|number| (1..=1_000).contains(number)));
+        u32::try_from(chosen.into_iter().filter(|number| of(*number)).count()).unwrap()
+    }
+
+    #[test]
+    fn spreads_are_what_they_say() {
+        assert!((450..550).contains(&share(Spread::Uniform, |number| number <= 50)));
+        assert!((1_900..2_150).contains(&share(Spread::Hot, |number| number == HOT)));
+        assert!((9_000..9_200).contains(&share(Spread::Tenth, |number| number <= 100)));
+    }
+}

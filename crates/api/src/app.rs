@@ -5,7 +5,7 @@ use crate::clock::BusinessClock;
 use crate::commands::{Fault, checkpoint_key, connect, platform, quote_key, token_key};
 use crate::config::{Config, PaymentMethod};
 use crate::extract::{BodyLimit, path_config, unrouted};
-use crate::jobs::{Chainer, follow};
+use crate::jobs::{self, Chainer, follow};
 use crate::openapi;
 use crate::request_id::observe;
 use crate::routes;
@@ -41,7 +41,8 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
     let db = connect(&config).await?;
     migrations_up(&db).await?;
     let business = Arc::new(BusinessClock::new());
-    business.set_test(start_test_clock(&db, clock).await?);
+    let process = IdSource::from_os().uuid(real_now());
+    business.set_test(start_test_clock(&db, clock, process).await?);
     let new = load_demonstration(&config, &db, business.now()).await?;
 
     let shelf = Arc::new(Shelf::new(Catalogue::load(&db).await?));
@@ -62,7 +63,18 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
     let (till, lanes) =
         Till::open(db.clone(), Arc::clone(&shelf), Arc::clone(&policy), kept_time, (limits, lanes), after_commit);
     let tokens = Tokens::new(&token_key(&secret), &config.auth.issuer, &config.auth.audience);
-    let state = Data::new(State::new(config, db, shelf, policy, business, till.clone(), tokens, allowances, committed));
+    let state = Data::new(State::new(
+        config,
+        db,
+        shelf,
+        policy,
+        business,
+        till.clone(),
+        tokens,
+        allowances,
+        committed,
+        process,
+    ));
     let (stop, stopped) = watch::channel(false);
     let listener = TcpListener::bind((state.config.server.address, state.config.server.port))
         .with_context(|| format!("cannot listen on port {}", state.config.server.port))?;
@@ -171,21 +183,20 @@ pub async fn migrations_up(db: &Db) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The test clock: the later of what is stored and what the command line says; it stays set for good.
-async fn start_test_clock(db: &Db, asked: Option<Timestamp>) -> Result<Option<Timestamp>, Fault> {
-    let Some(asked) = asked else {
-        let stored = settings::number(db, settings::CLOCK).await?;
-        return Ok(stored.map(kernel::from_micros));
-    };
-    let instant = db
-        .write("clock", async |tx| {
-            let stored = settings::number(tx, settings::CLOCK).await?;
-            let instant = stored.unwrap_or(i64::MIN).max(kernel::micros(asked));
-            settings::set_number(tx, settings::CLOCK, instant).await?;
-            Ok::<_, store::StoreError>(instant)
-        })
-        .await?;
-    Ok(Some(kernel::from_micros(instant)))
+/// The test clock: the later of what is stored and what the command line says; it stays set for good. One process at a
+/// time may hold it.
+async fn start_test_clock(db: &Db, asked: Option<Timestamp>, process: uuid::Uuid) -> Result<Option<Timestamp>, Fault> {
+    let stored = settings::number(db, settings::CLOCK).await?;
+    let Some(instant) = stored.max(asked.map(kernel::micros)) else { return Ok(None) };
+    // A holder that was killed a moment ago is waited for, a living one renews its lease.
+    for _ in 0..25 {
+        if jobs::hold_clock(db, process).await? {
+            db.write("clock", async |tx| settings::set_number(tx, settings::CLOCK, instant).await).await?;
+            return Ok(Some(kernel::from_micros(instant)));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    anyhow::bail!("another process holds the test clock of this database; stop it first")
 }
 
 /// Loads catalogue and demonstration company into a database that has neither people, organizations nor offers.

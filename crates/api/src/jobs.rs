@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use ed25519_dalek::{Signer, SigningKey};
 use kernel::{Clock, SystemClock};
 use std::time::Duration;
-use store::{StoreError, audit, leases, settings};
+use store::{Db, StoreError, audit, leases, settings};
 use uuid::Uuid;
 
 /// Name of the lease under which blocks are chained.
@@ -20,6 +20,10 @@ const IDLE: Duration = Duration::from_secs(1);
 const CHECKPOINT_BLOCKS: i64 = 1_000;
 /// Blocks looked at in one statement.
 const STRIDE: i64 = 5_000;
+/// Name of the lease under which the test clock is held.
+const CLOCK_LEASE: &str = "test-clock";
+/// How long it is held without renewal.
+const CLOCK_SECONDS: i64 = 3;
 /// How often this process looks for others' changes.
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -34,7 +38,7 @@ pub struct Chainer {
 impl Chainer {
     /// A chainer that signs with this key.
     pub fn new(state: Data<State>, key: &[u8; 32]) -> Self {
-        let holder = state.id::<kernel::BlockId>().uuid();
+        let holder = state.process;
         Self { state, key: SigningKey::from_bytes(key), holder, last_checkpoint: 0 }
     }
 
@@ -109,10 +113,26 @@ pub async fn follow(state: Data<State>, mut stop: tokio::sync::watch::Receiver<b
             tracing::debug!(%error, "cannot look for others' changes");
         }
         tokio::select! {
-            _ = stop.changed() => return,
+            _ = stop.changed() => break,
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+    if state.clock.is_test() {
+        let given = state.db.write("clock-lease", async |tx| leases::give_back(tx, CLOCK_LEASE, state.process).await);
+        if let Err(error) = given.await {
+            tracing::debug!(%error, "the test clock's lease runs out by itself");
+        }
+    }
+}
+
+/// Takes or keeps the test clock for this process; false where another holds it.
+///
+/// # Errors
+/// The store's.
+pub async fn hold_clock(db: &Db, process: Uuid) -> Result<bool, StoreError> {
+    let now = SystemClock.now();
+    let until = now + chrono::TimeDelta::seconds(CLOCK_SECONDS);
+    db.write("clock-lease", async |tx| Ok(leases::take(tx, CLOCK_LEASE, process, now, until).await?.is_some())).await
 }
 
 async fn look(state: &State, seen: &mut Option<i64>) -> Result<(), StoreError> {
@@ -130,6 +150,9 @@ async fn look(state: &State, seen: &mut Option<i64>) -> Result<(), StoreError> {
     let revision = settings::number(&state.db, settings::CATALOGUE).await?.unwrap_or(0);
     state.shelf.at(&state.db, revision).await?;
     if state.clock.is_test() {
+        if !hold_clock(&state.db, state.process).await? {
+            tracing::error!("another process took the test clock");
+        }
         let instant = settings::number(&state.db, settings::CLOCK).await?;
         state.clock.set_test(instant.map(kernel::from_micros));
     }

@@ -5,7 +5,7 @@ use crate::clock::BusinessClock;
 use crate::config::Config;
 use crate::problem::{FieldError, Problem};
 use crate::token::Tokens;
-use kernel::{Clock, Id, IdSource, OrganizationId, Timestamp};
+use kernel::{Clock, IdSource, OrganizationId, Timestamp};
 use marketplace::catalogue::Catalogue;
 use marketplace::order::FieldFault;
 use marketplace::till::Till;
@@ -13,6 +13,7 @@ use marketplace::{Policy, Shelf};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{Db, StoreError};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 /// How long a client waits before it asks again where the database is away, in seconds.
 const RETRY_AFTER: u32 = 1;
@@ -37,6 +38,8 @@ pub struct State {
     pub allowances: Arc<Allowances>,
     /// Wakes the job that chains events.
     pub committed: Arc<Notify>,
+    /// This process, as leases know it.
+    pub process: Uuid,
     /// Ids of what handlers write themselves.
     ids: Mutex<IdSource>,
 }
@@ -54,9 +57,10 @@ impl State {
         tokens: Tokens,
         allowances: Arc<Allowances>,
         committed: Arc<Notify>,
+        process: Uuid,
     ) -> Self {
         let ids = Mutex::new(IdSource::from_os());
-        Self { config, db, shelf, policy, clock, till, tokens, allowances, committed, ids }
+        Self { config, db, shelf, policy, clock, till, tokens, allowances, committed, process, ids }
     }
 
     /// Business time.
@@ -81,12 +85,6 @@ impl State {
     /// A fresh source of ids for one act of a handler.
     pub fn ids(&self) -> std::sync::MutexGuard<'_, IdSource> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A fresh id.
-    pub fn id<I: Id>(&self) -> I {
-        let now = self.now();
-        self.ids().next(now)
     }
 
     /// The organization that a path or body names by id or slug.

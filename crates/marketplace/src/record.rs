@@ -5,9 +5,9 @@ use crate::command::Writes;
 use kernel::{IdSource, Month, SubscriptionId, SubscriptionRole, Timestamp, micros};
 use sea_orm::Value;
 use std::collections::BTreeMap;
-use uuid::Uuid;
 use store::audit;
 use store::till::{EntitlementRow, Record};
+use uuid::Uuid;
 
 /// The rows of a batch: entitlements as they are in the book at its end, all else as each command left it.
 #[must_use]
