@@ -259,7 +259,9 @@ fn render(
         Some(None) => Some(NOT_A_MEMBER),
         Some(Some((_, AccessLevel::Stakeholder))) => Some(NEEDS_BASIC),
         _ if units > 0 => None,
-        _ if extension && !row.installed && (row.committed > 0 || offer.is_free()) => Some(NOT_INSTALLED),
+        _ if extension && !row.installed && (row.committed > 0 || offer.definition.included > 0 || offer.is_free()) => {
+            Some(NOT_INSTALLED)
+        }
         _ => Some(NOT_BOUGHT),
     };
     let until = if row.committed > 0 || row.metered {

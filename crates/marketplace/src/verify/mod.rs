@@ -32,8 +32,8 @@ use told::Told;
 
 /// Rows of one page.
 const PAGE: i64 = 500;
-/// Entitlements that are replayed in one go, some 300 bytes each.
-const SHARE: i64 = 300_000;
+/// Entitlements that are replayed in one go, at most; some 300 bytes each.
+const SHARE: i64 = 200_000;
 
 /// The first place where a row is not what the facts say; its text is a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -192,7 +192,7 @@ async fn replay_all(tx: &Tx, shop: &Shop, entitlements: i64) -> Result<Seen, Ver
     let mut seen = Seen::default();
     let shares = u64::try_from(entitlements / SHARE).unwrap_or(0) + 1;
     for share in 0..shares {
-        let mut replay = Replay::new((share, shares));
+        let mut replay = Replay::new((share, shares), usize::try_from(entitlements.min(SHARE)).unwrap_or(0));
         let mut last = EventId::from_uuid(uuid::Uuid::nil());
         loop {
             let mut page = proof::facts_after(tx, last, PAGE).await?;

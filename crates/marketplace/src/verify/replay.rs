@@ -152,9 +152,9 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// A share of the organizations, before their first event.
-    pub fn new(share: (u64, u64)) -> Self {
-        Self { share, held: HashMap::new(), links: HashMap::new(), neutral: HashSet::new() }
+    /// A share of the organizations, before their first event, with room for so many entitlements.
+    pub fn new(share: (u64, u64), room: usize) -> Self {
+        Self { share, held: HashMap::with_capacity(room), links: HashMap::new(), neutral: HashSet::new() }
     }
 
     /// Whether an organization is in this share. The last bits of its id are random.
