@@ -10,7 +10,7 @@ for the yardstick. As root the private cluster runs as `postgres`. Each case pri
 and what was found wrong stand at the end. Everything is made in a temporary folder and removed. docs/performance.md
 explains the figures.
 """
-import argparse, json, os, shutil, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, shutil, signal, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -345,6 +345,7 @@ def table(run, alone):
 
 def main():
     a = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))  # by `timeout`: still removes what it made
     work = Path(tempfile.mkdtemp(prefix="purser-bench-"))
     work.chmod(0o755)
     run = None

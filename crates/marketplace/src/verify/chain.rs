@@ -86,9 +86,10 @@ pub async fn prove(tx: &Tx, counts: &Counts, checkpoint_key: &[u8; 32]) -> Resul
 
 /// Proves the blocks that have no number yet; how many there are, and their events.
 async fn waiting(tx: &Tx) -> Result<(i64, i64), VerifyError> {
-    let (mut last, mut blocks, mut events) = (None, 0, 0);
+    let (mut last, mut blocks, mut events) = (i64::MIN, 0, 0);
     loop {
-        let page = proof::unchained_blocks(tx, last, PAGE).await?;
+        let (page, end) = proof::unchained_blocks(tx, last, PAGE).await?;
+        last = end;
         if page.is_empty() {
             return Ok((blocks, events));
         }
@@ -97,7 +98,6 @@ async fn waiting(tx: &Tx) -> Result<(i64, i64), VerifyError> {
             if block.chain.is_some() {
                 return Err(Row("blocks", &block.id).differs("a chain hash without a number", "both or none").into());
             }
-            last = Some(block.id);
             blocks += 1;
             events += block.events;
         }

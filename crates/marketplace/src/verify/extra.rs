@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use kernel::{ChargeId, Currency, EventId, Id, LinkId, PurchaseId};
+use kernel::{BlockId, ChargeId, Currency, Id, LinkId, PurchaseId};
 use store::Tx;
 use store::proof::{self, Counts};
 use uuid::Uuid;
@@ -58,11 +58,11 @@ async fn named<I: Id>(
     ids: impl Fn(&Told) -> Vec<Uuid>,
 ) -> Result<Option<Difference>, VerifyError> {
     let mut told = HashSet::new();
-    let mut last = EventId::from_uuid(Uuid::nil());
+    let mut last = (BlockId::from_uuid(Uuid::nil()), 0);
     loop {
         let page = proof::facts_after(tx, last, PAGE).await?;
         let Some(end) = page.last() else { break };
-        last = end.id;
+        last = end.place;
         for fact in &page {
             told.extend(ids(&Told::of(fact)?));
         }

@@ -20,7 +20,7 @@ mod told;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use kernel::{Currency, EventId};
+use kernel::{BlockId, Currency, EventId};
 use store::proof::{self, Counts};
 use store::{Db, StoreError, Tx};
 
@@ -193,11 +193,11 @@ async fn replay_all(tx: &Tx, shop: &Shop, entitlements: i64) -> Result<Seen, Ver
     let shares = u64::try_from(entitlements / SHARE).unwrap_or(0) + 1;
     for share in 0..shares {
         let mut replay = Replay::new((share, shares), usize::try_from(entitlements.min(SHARE)).unwrap_or(0));
-        let mut last = EventId::from_uuid(uuid::Uuid::nil());
+        let mut last = (BlockId::from_uuid(uuid::Uuid::nil()), 0);
         loop {
             let mut page = proof::facts_after(tx, last, PAGE).await?;
             let Some(end) = page.last() else { break };
-            last = end.id;
+            last = end.place;
             page.retain(|fact| fact.organization.is_some_and(|organization| replay.has(organization)));
             let told = page.iter().map(Told::of).collect::<Result<Vec<_>, _>>()?;
             let mut evidence = Evidence::gather(tx, &told).await?;

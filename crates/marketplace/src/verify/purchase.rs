@@ -76,11 +76,8 @@ fn same_row(named: Row<'_>, row: &PurchaseProof, fact: &Fact, told: &Completed) 
     named.same("at", row.at, fact.at)?;
     let hash = hex::encode(Sha256::digest(row.answer.as_bytes()));
     named.same("SHA-256 of answer", hash, told.answer.as_str())?;
-    if let Some(request) = &told.request {
-        let hash = Sha256::new().chain_update(row.key.as_bytes()).chain_update(&row.request_hash).finalize();
-        named.same("SHA-256 of key and request_hash", hex::encode(hash), request.as_str())?;
-    }
-    Ok(())
+    let hash = Sha256::new().chain_update(row.key.as_bytes()).chain_update(&row.request_hash).finalize();
+    named.same("SHA-256 of key and request_hash", hex::encode(hash), told.request.as_str())
 }
 
 /// Who pays is there, pays in that currency, and pays for that organization.
@@ -116,6 +113,9 @@ fn same_answer(named: Row<'_>, answer: &Answer, fact: &Fact, told: &Completed) -
         (true, true) => "will_create",
     };
     named.same("answer's billing", answer.billing.as_str(), billing)?;
+    let listed = |ids: &mut dyn Iterator<Item = ChargeId>| ids.map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
+    let (shown, charged) = (&mut answer.charges.iter().copied(), &mut told.lines.iter().filter_map(|line| line.charge));
+    named.same("answer's charges", listed(shown), listed(charged))?;
     named.same("answer's number of lines", answer.lines.len(), told.lines.len())
 }
 

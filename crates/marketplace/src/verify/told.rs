@@ -71,8 +71,8 @@ pub struct Completed {
     pub currency: kernel::Currency,
     /// SHA-256 of the answer, hex.
     pub answer: String,
-    /// SHA-256 of the caller's key and the request's hash, hex, where the event holds it.
-    pub request: Option<String>,
+    /// SHA-256 of the caller's key and the request's hash, hex.
+    pub request: String,
     /// What was bought.
     pub lines: Vec<Line>,
 }
@@ -225,6 +225,8 @@ pub struct Answer {
     pub subscription_created: bool,
     /// Whether a link came into being by it.
     pub billing_set_up: bool,
+    /// What was charged.
+    pub charges: Vec<ChargeId>,
     /// Who bought.
     pub purchased_by: String,
 }

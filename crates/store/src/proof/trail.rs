@@ -4,27 +4,29 @@ use super::{looked_up, read_all};
 use crate::audit::{StoredBlock, StoredEvent};
 use crate::row::Row;
 use crate::{Reads, StoreError};
-use kernel::{BlockId, EventId, Id, OrganizationId};
+use kernel::{BlockId, EventId, OrganizationId};
 use sea_orm::QueryResult;
 use std::collections::HashMap;
-use uuid::Uuid;
 
-/// Blocks without a number, by id, after one, each with its events in their places.
+/// A block with its events, in their places.
+pub type BlockOfEvents = (StoredBlock, Vec<StoredEvent>);
+
+/// Blocks without a number after a place in the order of their writing, and the place to go on after.
 ///
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn unchained_blocks(
     reads: &impl Reads,
-    after: Option<BlockId>,
+    after: i64,
     limit: i64,
-) -> Result<Vec<(StoredBlock, Vec<StoredEvent>)>, StoreError> {
-    let after = after.map_or(Uuid::nil(), Id::uuid);
+) -> Result<(Vec<BlockOfEvents>, i64), StoreError> {
     let rows = reads
         .rows(
-            "SELECT * FROM blocks WHERE number IS NULL AND id > $1 ORDER BY id LIMIT $2",
+            "SELECT * FROM blocks WHERE number IS NULL AND seq > $1 ORDER BY seq LIMIT $2",
             vec![after.into(), limit.into()],
         )
         .await?;
+    let end = rows.last().map_or(Ok(after), |row| row.int("seq"))?;
     let blocks = rows.iter().map(StoredBlock::read).collect::<Result<Vec<_>, _>>()?;
     let ids: Vec<BlockId> = blocks.iter().map(|block| block.id).collect();
     let rows = looked_up(reads, &ids, |set| {
@@ -46,13 +48,11 @@ pub async fn unchained_blocks(
             commitment: row.bytes("commitment")?,
         });
     }
-    Ok(blocks
-        .into_iter()
-        .map(|block| {
-            let held = events.remove(&block.id).unwrap_or_default();
-            (block, held)
-        })
-        .collect())
+    let blocks = blocks.into_iter().map(|block| {
+        let held = events.remove(&block.id).unwrap_or_default();
+        (block, held)
+    });
+    Ok((blocks.collect(), end))
 }
 
 /// The lowest number above `number` that a block has.
@@ -102,6 +102,8 @@ pub async fn event_without_block(reads: &impl Reads) -> Result<Option<(EventId, 
 pub struct Fact {
     /// Its id.
     pub id: EventId,
+    /// Its block, and its place in it.
+    pub place: (BlockId, i64),
     /// What happened.
     pub kind: String,
     /// To whom.
@@ -114,11 +116,12 @@ pub struct Fact {
     pub public: String,
 }
 
-const FACT: &str = "SELECT id, kind, organization_id, actor, at, public FROM events";
+const FACT: &str = "SELECT id, block_id, place, kind, organization_id, actor, at, public FROM events";
 
 fn fact(row: &QueryResult) -> Result<Fact, StoreError> {
     Ok(Fact {
         id: row.id("id")?,
+        place: (row.id("block_id")?, row.int("place")?),
         kind: row.text("kind")?,
         organization: row.maybe_id("organization_id")?,
         actor: row.text("actor")?,
@@ -127,13 +130,19 @@ fn fact(row: &QueryResult) -> Result<Fact, StoreError> {
     })
 }
 
-/// Events of organizations after one, in the order of their ids.
+/// Events of organizations after a place, block by block.
 ///
 /// # Errors
 /// As [`StoreError`] says.
-pub async fn facts_after(reads: &impl Reads, after: EventId, limit: i64) -> Result<Vec<Fact>, StoreError> {
-    let sql = format!("{FACT} WHERE id > $1 AND organization_id IS NOT NULL ORDER BY id LIMIT $2");
-    let rows = reads.rows(&sql, vec![after.uuid().into(), limit.into()]).await?;
+pub async fn facts_after(
+    reads: &impl Reads,
+    (block, place): (BlockId, i64),
+    limit: i64,
+) -> Result<Vec<Fact>, StoreError> {
+    let sql = format!(
+        "{FACT} WHERE (block_id, place) > ($1, $2) AND organization_id IS NOT NULL ORDER BY block_id, place LIMIT $3"
+    );
+    let rows = reads.rows(&sql, vec![block.uuid().into(), place.into(), limit.into()]).await?;
     read_all("events", &rows, fact)
 }
 
