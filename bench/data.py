@@ -61,7 +61,12 @@ def now():
 def load_postgres(pg, work, purser, name, organizations, linked):
     pg.sql("postgres", f"CREATE DATABASE {name}")
     prepare(work, purser, pg.url(name))
-    pg.psql(name, "-f", str(HERE / "sql" / "organizations.sql"), organizations=organizations, linked=int(linked), at=now())
+    add_organizations(pg, name, 1, organizations, linked)
+    pg.sql(name, "VACUUM (FREEZE, ANALYZE)")
+
+
+def add_organizations(pg, name, first, last, linked):
+    pg.psql(name, "-f", str(HERE / "sql" / "organizations.sql"), first=first, organizations=last, linked=int(linked), at=now())
 
 
 def load_sqlite(file, work, purser, organizations):

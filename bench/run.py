@@ -17,7 +17,7 @@ sys.dont_write_bytecode = True
 import data
 from harness import HERE, ROOT, YARDSTICK, Postgres, Process, Purser, busy, end_all, measured, resident_mib
 
-PARTS = "postgres,sqlite,spread,history,memory,reads,start"
+PARTS = "postgres,sqlite,spread,history,growth,memory,reads,start"
 QUIET = 0.15  # cores that others may use before a case begins
 DISTURBED = 0.2  # cores used by others above which a figure is a hint only
 
@@ -232,6 +232,27 @@ class Run:
             line["batch"] = round(grew["purchases"] / max(grew["blocks"], 1), 1)
             self.tell(**line)
 
+    def growth(self):
+        """A database that grows a thousandfold under a running server, before anything is analysed: plans that were made
+        for the small one must do for the large one."""
+        self.pg.sql("postgres", "CREATE DATABASE bench_grown")
+        data.prepare(self.work, self.purser, self.pg.url("bench_grown"))
+        data.add_organizations(self.pg, "bench_grown", 1, 10, True)
+        books = data.Books.postgres(self.pg, "bench_grown")
+        server = Purser(self.work, self.purser, self.pg.url("bench_grown"), *self.clock)
+        pids = {"service": server.pid, "database": self.pg.pid}
+        try:
+            self.load(server, 64, pids, "--all-linked", "--seed", 1, organizations=10)
+            data.add_organizations(self.pg, "bench_grown", 11, self.a.organizations, True)
+            before = books.facts()
+            answer = self.load(server, 64, pids, "--all-linked", "--bought", 5_000, "--seed", 2)
+            line = self.summary(answer, "postgres", "grown under the server", 64)
+        finally:
+            server.stop()
+        line["wrong"], grew = self.verdict(books, answer, before, "postgres, grown under the server")
+        line["batch"] = round(grew["purchases"] / max(grew["blocks"], 1), 1)
+        self.tell(**line)
+
     def memory(self):
         """Loads one after the other on one server: what it holds may not grow with what it did."""
         self.pg.fresh("bench_run", "bench_linked")
@@ -293,7 +314,7 @@ class Run:
 
     def run(self):
         alone = {}
-        needs_postgres = {"postgres", "history", "memory", "reads", "sqlite"} & set(self.a.parts)
+        needs_postgres = {"postgres", "history", "growth", "memory", "reads", "sqlite"} & set(self.a.parts)
         if needs_postgres:
             self.pg = Postgres(self.work)
             data.load_postgres(self.pg, self.work, self.purser, "bench_rows", self.a.organizations, False)
@@ -312,7 +333,7 @@ class Run:
         if {"history", "memory", "reads"} & set(self.a.parts):
             data.load_postgres(self.pg, self.work, self.purser, "bench_linked", self.a.organizations, True)
             self.pg.psql("bench_linked", "-f", str(HERE / "sql" / "own_tables.sql"), samples=self.samples.read_text())
-        for part in ("history", "memory", "reads", "start"):
+        for part in ("history", "growth", "memory", "reads", "start"):
             if part in self.a.parts:
                 getattr(self, part)()
         return alone

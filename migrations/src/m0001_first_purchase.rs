@@ -220,8 +220,11 @@ const POSTGRES: &[&str] = &[
     "CREATE FUNCTION till_lock(organizations_ uuid[], chosen_ uuid[]) RETURNS void LANGUAGE plpgsql AS $$
      BEGIN
         PERFORM id FROM organizations WHERE id = ANY(organizations_) ORDER BY id FOR NO KEY UPDATE;
-        PERFORM id FROM subscriptions WHERE id IN (
-            SELECT subscription_id FROM links WHERE organization_id = ANY(organizations_) AND ended_at IS NULL
-            UNION ALL SELECT unnest(chosen_)) ORDER BY id FOR SHARE;
+        PERFORM s.id FROM (
+            SELECT subscription_id AS id FROM unnest(organizations_) o (id)
+                CROSS JOIN LATERAL (SELECT subscription_id FROM links
+                    WHERE organization_id = o.id AND ended_at IS NULL OFFSET 0) l
+            UNION SELECT unnest(chosen_) ORDER BY id) p
+            CROSS JOIN LATERAL (SELECT id FROM subscriptions WHERE id = p.id FOR SHARE) s;
      END $$",
 ];

@@ -165,11 +165,43 @@ pub async fn lock(tx: &Tx, asks: &[Ask]) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The first row of a table that a condition on the set's row finds, as `name`. On PostgreSQL the limit binds the search
+/// to its row, whatever the planner believes of the table: a plan that was made while the table was empty is kept, and
+/// one that reads the whole table for a batch would be too.
+fn found(backend: DatabaseBackend, columns: &str, table: &str, name: &str, condition: &str) -> String {
+    if backend == DatabaseBackend::Postgres {
+        format!("LEFT JOIN LATERAL (SELECT {columns} FROM {table} {name} WHERE {condition} LIMIT 1) {name} ON true ")
+    } else {
+        format!("LEFT JOIN {table} {name} ON {condition} ")
+    }
+}
+
+/// As [`found`], but all rows, and none of the set's row where there is none.
+fn each(backend: DatabaseBackend, columns: &str, table: &str, name: &str, condition: &str) -> String {
+    if backend == DatabaseBackend::Postgres {
+        format!("CROSS JOIN LATERAL (SELECT {columns} FROM {table} {name} WHERE {condition} OFFSET 0) {name} ")
+    } else {
+        format!("JOIN {table} {name} ON {condition} ")
+    }
+}
+
+const LIVE_LINK: &str = "l.organization_id = r.organization AND l.ended_at IS NULL";
+
 fn facts_statement(backend: DatabaseBackend) -> &'static str {
     static TEXT: [OnceLock<String>; 2] = [OnceLock::new(), OnceLock::new()];
     let [sqlite, postgres] = &TEXT;
     let cell = if backend == DatabaseBackend::Sqlite { sqlite } else { postgres };
     cell.get_or_init(|| {
+        let found = |columns, table, name, condition| found(backend, columns, table, name, condition);
+        let joins = [
+            found("operator", "users", "u", "u.id = r.actor"),
+            found("id, slug, name, country", "organizations", "o", "o.id = r.organization"),
+            found("role", "members", "m", "m.organization_id = r.organization AND m.user_id = r.actor"),
+            found("subscription_id, linked_at", "links", "l", LIVE_LINK),
+            found("*", "subscriptions", "s", "s.id = COALESCE(l.subscription_id, r.chosen)"),
+            found("role", "subscription_roles", "sr", "sr.subscription_id = s.id AND sr.user_id = r.actor"),
+            found("request_hash, answer", "purchases", "p", "p.actor_id = r.actor AND p.key = r.key"),
+        ];
         format!(
             "SELECT r.n, u.operator, o.id AS organization_id, o.slug, o.name AS organization_name, \
              o.country AS organization_country, m.role AS member_role, l.subscription_id AS linked, l.linked_at, \
@@ -177,16 +209,9 @@ fn facts_statement(backend: DatabaseBackend) -> &'static str {
              s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, sr.role AS payer_role, p.request_hash, p.answer, \
              (SELECT value FROM settings WHERE key = 'catalogue') AS catalogue, \
              (SELECT value FROM settings WHERE key = 'clock') AS clock \
-             FROM {} \
-             LEFT JOIN users u ON u.id = r.actor \
-             LEFT JOIN organizations o ON o.id = r.organization \
-             LEFT JOIN members m ON m.organization_id = r.organization AND m.user_id = r.actor \
-             LEFT JOIN links l ON l.organization_id = r.organization AND l.ended_at IS NULL \
-             LEFT JOIN subscriptions s ON s.id = COALESCE(l.subscription_id, r.chosen) \
-             LEFT JOIN subscription_roles sr ON sr.subscription_id = s.id AND sr.user_id = r.actor \
-             LEFT JOIN purchases p ON p.actor_id = r.actor AND p.key = r.key \
-             ORDER BY r.n",
-            source(backend, ASKS, 1)
+             FROM {} {} ORDER BY r.n",
+            source(backend, ASKS, 1),
+            joins.concat(),
         )
     })
 }
@@ -259,22 +284,31 @@ fn holdings_statement(backend: DatabaseBackend) -> &'static str {
     let cell = if backend == DatabaseBackend::Sqlite { sqlite } else { postgres };
     cell.get_or_init(|| {
         let rows = source(backend, HELD, 1);
+        let linked = found(backend, "subscription_id", "links", "l", LIVE_LINK);
+        let held = each(backend, "*", "entitlements", "e", "e.organization_id = r.organization");
+        let links = each(backend, "organization_id", "links", "l", "l.subscription_id = p.id AND l.ended_at IS NULL");
+        let renewed = each(
+            backend,
+            "offer_id, next",
+            "entitlements",
+            "e",
+            "e.organization_id = l.organization_id AND e.next > 0",
+        );
+        let unbilled = each(backend, "*", "unbilled", "u", "u.subscription_id = p.id");
         format!(
-            "WITH payer AS (SELECT DISTINCT COALESCE(l.subscription_id, r.chosen) AS id FROM {rows} \
-                LEFT JOIN links l ON l.organization_id = r.organization AND l.ended_at IS NULL) \
+            "WITH payer AS (SELECT DISTINCT COALESCE(l.subscription_id, r.chosen) AS id FROM {rows} {linked}) \
              SELECT 0 AS part, e.organization_id AS owner, e.offer_id AS offer, e.committed AS a, e.next AS b, \
                 e.charged AS c, e.cap AS d, e.version AS version, e.changed_at AS at, \
                 CASE WHEN e.installed THEN 1 ELSE 0 END + CASE WHEN e.metered THEN 2 ELSE 0 END AS flags, \
                 e.month AS month, e.accrued AS words \
-             FROM {rows} JOIN entitlements e ON e.organization_id = r.organization \
+             FROM {rows} {held} \
              UNION ALL \
              SELECT 1, p.id, e.offer_id, e.next, COUNT(*), 0, 0, 0, 0, 0, '', '' \
-             FROM payer p JOIN links l ON l.subscription_id = p.id AND l.ended_at IS NULL \
-                JOIN entitlements e ON e.organization_id = l.organization_id AND e.next > 0 \
+             FROM payer p {links} {renewed} \
              GROUP BY p.id, e.offer_id, e.next \
              UNION ALL \
              SELECT 2, u.subscription_id, u.subscription_id, u.amount, 0, 0, 0, 0, 0, 0, u.month, u.tax_rate \
-             FROM payer p JOIN unbilled u ON u.subscription_id = p.id"
+             FROM payer p {unbilled}"
         )
     })
 }
