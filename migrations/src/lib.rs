@@ -7,6 +7,7 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseBackend};
 
 mod m0001_first_purchase;
+mod m0002_shop;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -16,7 +17,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first_purchase::Migration)]
+        vec![Box::new(m0001_first_purchase::Migration), Box::new(m0002_shop::Migration)]
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod catalogue;
+pub mod checkouts;
 pub mod db;
 pub mod entitlements;
 pub mod idempotency;
@@ -13,6 +14,7 @@ pub mod people;
 pub mod proof;
 pub mod purchases;
 pub mod row;
+pub mod sessions;
 pub mod settings;
 pub mod sheet;
 pub mod subscriptions;

@@ -18,7 +18,7 @@ pub struct UserRow {
     pub operator: bool,
 }
 
-fn user(row: &QueryResult) -> Result<UserRow, StoreError> {
+pub(crate) fn user(row: &QueryResult) -> Result<UserRow, StoreError> {
     Ok(UserRow {
         id: row.id("id")?,
         email: row.text("email")?,
