@@ -7,6 +7,9 @@ use crate::config::{Config, PaymentMethod};
 use crate::extract::{BodyLimit, path_config, unrouted};
 use crate::jobs::{self, Chainer, follow};
 use crate::openapi;
+use crate::pages::frame::dress;
+use crate::pages::visitor::Sessions;
+use crate::pages;
 use crate::request_id::observe;
 use crate::routes;
 use crate::secret::Secret;
@@ -79,7 +82,8 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
     let listener = TcpListener::bind((state.config.server.address, state.config.server.port))
         .with_context(|| format!("cannot listen on port {}", state.config.server.port))?;
     let bound = listener.local_addr()?;
-    let server = server(state.clone(), listener)?;
+    let sessions = Sessions::new(&secret, &state.config.server.public_url, state.config.auth.session_hours);
+    let server = server(state.clone(), Data::new(sessions), listener)?;
     let mut chainer = Chainer::new(state.clone(), &checkpoint_key(&secret));
     // What commands and an earlier run left stands before what is to come.
     chainer.turn(false).await?;
@@ -96,7 +100,7 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
     Ok(served?)
 }
 
-fn server(state: Data<State>, listener: TcpListener) -> Result<actix_web::dev::Server, Fault> {
+fn server(state: Data<State>, sessions: Data<Sessions>, listener: TcpListener) -> Result<actix_web::dev::Server, Fault> {
     let settings = state.config.server.clone();
     let limits = routes::Limits::new(&state.config.limits);
     let server = HttpServer::new(move || {
@@ -110,9 +114,12 @@ fn server(state: Data<State>, listener: TcpListener) -> Result<actix_web::dev::S
             .configure(routes::all)
             .split_for_parts();
         let document = openapi::finish(document);
-        app.app_data(crate::extract::Routes::of(&document))
+        app.configure(pages::routes)
+            .app_data(sessions.clone())
+            .app_data(crate::extract::Routes::of(&document))
             .app_data(Data::new(openapi::Document::new(&document)))
             .default_service(actix_web::web::to(unrouted))
+            .wrap(from_fn(dress))
             .wrap(from_fn(observe))
     })
     .workers(settings.workers)

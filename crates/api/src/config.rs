@@ -35,6 +35,7 @@ const UNLESS_SAID: &str = r#"
 methods = ["invoice"]
 allow_simulated = false
 [demo]
+sign_in = false
 catalog = ""
 seed = ""
 "#;

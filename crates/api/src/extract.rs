@@ -128,6 +128,38 @@ async fn collect(mut payload: Payload, limit: &Limit) -> Result<Option<Bytes>, P
     Ok(Some(if body.is_empty() { first } else { body.freeze() }))
 }
 
+/// Most bytes of a form, and most fields.
+const FORM_LIMIT: usize = 64 * 1024;
+const FORM_FIELDS: usize = 500;
+
+/// The fields of a form that a page sent, lines ended as in texts of ours.
+///
+/// # Errors
+/// 413 for what is too large, 415 for what is no form, 400 for what is not UTF-8, 422 for characters that no text may hold.
+pub async fn read_form(request: &HttpRequest, payload: Payload) -> Result<Vec<(String, String)>, Problem> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !kind.starts_with("application/x-www-form-urlencoded") {
+        return Err(Problem::unsupported_media_type("Send the form as application/x-www-form-urlencoded."));
+    }
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let bytes = read(payload, Limit { bytes: FORM_LIMIT, announced }).await?;
+    let mut fields = Vec::new();
+    for (name, value) in form_urlencoded::parse(&bytes) {
+        if fields.len() == FORM_FIELDS {
+            return Err(Problem::too_large(FORM_LIMIT));
+        }
+        let value = value.replace("\r\n", "\n");
+        if name.contains('\u{fffd}') || value.contains('\u{fffd}') {
+            return Err(Problem::malformed("The form is not UTF-8."));
+        }
+        if value.contains(|c: char| c.is_control() && c != '\n' && c != '\t') {
+            return Err(Problem::invalid(segment(&name), "No control characters are allowed."));
+        }
+        fields.push((name.into_owned(), value));
+    }
+    Ok(fields)
+}
+
 /// A `T` of a body's bytes, which are JSON.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ mod config;
 mod extract;
 mod jobs;
 mod openapi;
+mod pages;
 mod problem;
 mod request_id;
 mod routes;

@@ -32,10 +32,10 @@ pub struct FieldError {
 }
 
 /// Why a request did not succeed, as the client is told.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Problem(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     slug: Slug,
     status: StatusCode,
@@ -267,25 +267,21 @@ impl Problem {
     }
 
     /// What it is answered with.
-    #[cfg(test)]
     pub fn status(&self) -> StatusCode {
         self.0.status
     }
 
     /// What the client is told in a sentence.
-    #[cfg(test)]
     pub fn detail(&self) -> &str {
         &self.0.detail
     }
 
     /// The bad fields.
-    #[cfg(test)]
     pub fn errors(&self) -> &[FieldError] {
         &self.0.errors
     }
 
     /// The member of that name.
-    #[cfg(test)]
     pub fn member(&self, name: &str) -> Option<&Value> {
         self.0.members.get(name)
     }

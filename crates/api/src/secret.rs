@@ -85,15 +85,20 @@ impl Secret {
     /// The key for one purpose: HMAC-SHA256 of `label`. Keys of different labels tell nothing of each
     /// other or of the secret.
     pub fn derive(&self, label: &str) -> [u8; 32] {
-        // HMAC fills a short key up with zeros to its block; doing so here makes a call that cannot fail.
-        let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
-        for (to, from) in block.iter_mut().zip(self.0) {
-            *to = from;
-        }
-        let mut mac = <Hmac<Sha256> as KeyInit>::new(&block);
-        mac.update(label.as_bytes());
-        mac.finalize().into_bytes().into()
+        keyed_hash(&self.0, label.as_bytes())
     }
+}
+
+/// HMAC-SHA256 of `data` under `key`.
+pub fn keyed_hash(key: &[u8; 32], data: &[u8]) -> [u8; 32] {
+    // HMAC fills a short key up with zeros to its block; doing so here makes a call that cannot fail.
+    let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
+    for (to, from) in block.iter_mut().zip(key) {
+        *to = *from;
+    }
+    let mut mac = <Hmac<Sha256> as KeyInit>::new(&block);
+    mac.update(data);
+    mac.finalize().into_bytes().into()
 }
 
 /// Puts a new secret at `path`, whole or not at all; leaves one that is there.

@@ -393,6 +393,16 @@ fn reasons(blocker: &Refusal) -> Vec<Reason> {
     }
 }
 
+/// A payer's next invoice as it stands, without anything new.
+pub(crate) fn coming(book: &Book, payer: SubscriptionId, now: Timestamp) -> Result<Option<DatedTotals>, Refusal> {
+    let Some(payer) = book.payers.get(&payer).map(|known| known.payer.clone()) else { return Ok(None) };
+    let on = Month::of(now).next().first_day();
+    let rate = |day| book.policy.taxes.on(payer.country, day);
+    let (rates, currency) = ((rate(now.date_naive()), rate(on)), payer.currency);
+    let totals = next_invoice(book, &Payment::Linked(payer), &[], (&rates.0, &rates.1), currency, now)?;
+    Ok(Some(DatedTotals { on, totals }))
+}
+
 /// The payer's next invoice as it would then be: what was charged and is not billed, what is charged now, and the
 /// coming month of every organization billed to it.
 fn next_invoice(

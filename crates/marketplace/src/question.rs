@@ -5,10 +5,10 @@ use crate::command::{Decision, decide, quote_view};
 use crate::decide::price;
 use crate::order::{Act, Caller, Command, Order};
 use crate::policy::Policy;
-use crate::quote::QuoteView;
+use crate::quote::{DatedTotals, QuoteView};
 use crate::refusal::Refusal;
 use crate::shelf::Shelf;
-use kernel::{Clock, IdSource, OrganizationId, SubscriptionId, Timestamp};
+use kernel::{Clock, IdSource, OrganizationId, SubscriptionId, Timestamp, UserId};
 use std::sync::Arc;
 use store::till::Ask;
 use store::{Db, StoreError};
@@ -58,6 +58,23 @@ impl Desk<'_> {
         let (mut book, standing, now) = self.open(command.ask()).await?;
         let decided = decide(&mut book, &command, &standing, now, &mut IdSource::seeded(0));
         Ok(decided.map(|decision| matches!(decision, Decision::Write(..))))
+    }
+
+    /// A payer's next invoice as it stands; none where there is no such payer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn next_invoice(&self, payer: SubscriptionId) -> Result<Option<DatedTotals>, StoreError> {
+        let nobody = uuid::Uuid::nil();
+        let ask = Ask {
+            organization: OrganizationId::from_uuid(nobody),
+            actor: UserId::from_uuid(nobody),
+            key: String::new(),
+            chosen: Some(payer),
+        };
+        let (book, _, now) = self.open(ask).await?;
+        let coming = crate::decide::coming(&book, payer, now);
+        coming.map_err(|_| StoreError::corrupt("a payer's next invoice is more than can be billed"))
     }
 
     async fn open(&self, ask: Ask) -> Result<(Book, Standing, Timestamp), StoreError> {

@@ -93,6 +93,15 @@ pub async fn update(tx: &Tx, id: CheckoutId, user: UserId, draft: &str) -> Resul
     Ok(())
 }
 
+/// Forgets a checkout that was given up.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn remove(tx: &Tx, id: CheckoutId) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM checkouts WHERE id = $1", vec![id.uuid().into()]).await?;
+    Ok(())
+}
+
 /// Forgets checkouts that are no longer kept, some at a time.
 ///
 /// # Errors

@@ -4,7 +4,9 @@ use crate::row::Row;
 use crate::subscriptions::{Holder, like};
 use crate::till::OrganizationRow;
 use crate::{Reads, StoreError, Tx};
-use kernel::{AccessLevel, Id, OrganizationId, OrganizationRole, Slug, SubscriptionRole, Timestamp, UserId, micros};
+use kernel::{
+    AccessLevel, Id, OrganizationId, OrganizationRole, Slug, SubscriptionId, SubscriptionRole, Timestamp, UserId, micros,
+};
 use sea_orm::{QueryResult, Value};
 
 fn organization(row: &QueryResult) -> Result<OrganizationRow, StoreError> {
@@ -27,9 +29,12 @@ pub struct Standing {
     pub access: Option<AccessLevel>,
     /// The person's role on the subscription it is billed to.
     pub payer_role: Option<SubscriptionRole>,
+    /// The subscription it is billed to; none before billing is set up.
+    pub linked: Option<SubscriptionId>,
 }
 
-const STANDING: &str = "SELECT o.id, o.slug, o.name, o.country, m.role, m.access, sr.role AS payer_role \
+const STANDING: &str = "SELECT o.id, o.slug, o.name, o.country, m.role, m.access, sr.role AS payer_role, \
+     l.subscription_id AS linked \
      FROM organizations o \
      LEFT JOIN members m ON m.organization_id = o.id AND m.user_id = $1 \
      LEFT JOIN links l ON l.organization_id = o.id AND l.ended_at IS NULL \
@@ -41,6 +46,7 @@ fn standing(row: &QueryResult) -> Result<Standing, StoreError> {
         role: row.maybe_word("role")?,
         access: row.maybe_word("access")?,
         payer_role: row.maybe_word("payer_role")?,
+        linked: row.maybe_id("linked")?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::row::Row;
 use crate::{Reads, StoreError};
-use kernel::{ChargeId, Currency, Id, Month, OfferId, OrganizationId, PurchaseId, SubscriptionId, Timestamp, UserId};
+use kernel::{ChargeId, Currency, Id, IdempotencyKey, Month, OfferId, OrganizationId, PurchaseId, SubscriptionId, Timestamp, UserId};
 use sea_orm::QueryResult;
 
 /// A purchase as it is stored.
@@ -41,6 +41,20 @@ fn purchase(row: &QueryResult) -> Result<PurchaseRow, StoreError> {
 /// As [`StoreError`] says.
 pub async fn find(reads: &impl Reads, id: PurchaseId) -> Result<Option<PurchaseRow>, StoreError> {
     let rows = reads.rows(&format!("{PURCHASE} WHERE id = $1"), vec![id.uuid().into()]).await?;
+    rows.first().map(purchase).transpose()
+}
+
+/// The purchase that a person made under a key.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn by_key(
+    reads: &impl Reads,
+    actor: UserId,
+    key: &IdempotencyKey,
+) -> Result<Option<PurchaseRow>, StoreError> {
+    let sql = format!("{PURCHASE} WHERE actor_id = $1 AND key = $2");
+    let rows = reads.rows(&sql, vec![actor.uuid().into(), key.as_str().into()]).await?;
     rows.first().map(purchase).transpose()
 }
 

@@ -61,6 +61,7 @@ impl Config {
         must(!auth.issuer.trim().is_empty(), "auth.issuer", "must not be empty");
         must(!auth.audience.trim().is_empty(), "auth.audience", "must not be empty");
         must((1..=8760).contains(&auth.token_hours), "auth.token_hours", "must be 1 to 8760");
+        must((1..=8760).contains(&auth.session_hours), "auth.session_hours", "must be 1 to 8760");
         let payments = &self.payments;
         must(!payments.methods.is_empty(), "payments.methods", "must name at least one");
         must(

@@ -171,6 +171,8 @@ pub struct Auth {
     pub audience: String,
     /// Hours that a token of our own is good.
     pub token_hours: u32,
+    /// Hours that a sign-in to the pages lasts.
+    pub session_hours: u32,
 }
 
 /// `[payments]`

@@ -16,8 +16,8 @@ pub mod subscriptions;
 
 mod keys;
 mod limits;
-mod roles;
-mod writes;
+pub mod roles;
+pub mod writes;
 
 pub use limits::Limits;
 

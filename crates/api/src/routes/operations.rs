@@ -1,11 +1,11 @@
 //! What operators and tools ask: health, readiness, metrics, the API's description, what problems mean.
 
 use crate::openapi::Document;
-use crate::problem::{Problem, Slug};
+use crate::pages::visitor::Visitor;
+use crate::problem::Problem;
 use crate::routes::schema;
 use crate::state::State;
 use crate::telemetry::metrics_handle;
-use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -56,16 +56,10 @@ async fn document(document: Data<Document>) -> HttpResponse {
     (status = 404, description = "No such problem", body = schema::Problem, content_type = "application/problem+json"),
 ))]
 #[get("/problems/{slug}")]
-async fn problem(slug: Path<String>) -> Result<HttpResponse, Problem> {
-    let slug = Slug::find(&slug).ok_or_else(|| Problem::not_found("problem"))?;
-    // The texts are the program's own and hold no markup.
-    let (title, status, text) = (slug.title(), slug.status().as_u16(), slug.explanation());
-    let page = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title></head>\
-         <body><main><h1>{title}</h1><p>{slug}, HTTP {status}</p><p>{text}</p></main></body></html>"
-    );
-    Ok(HttpResponse::Ok()
-        .insert_header((CACHE_CONTROL, "public, max-age=3600"))
-        .content_type("text/html; charset=utf-8")
-        .body(page))
+async fn problem(
+    state: Data<State>,
+    visitor: Option<Visitor>,
+    slug: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    crate::pages::problems::explained(&state, visitor.as_ref(), &slug)
 }

@@ -51,7 +51,7 @@ pub struct Organization {
 
 impl From<Standing> for Organization {
     fn from(standing: Standing) -> Self {
-        let Standing { organization: OrganizationRow { id, slug, name, country }, role, access, payer_role } = standing;
+        let Standing { organization: OrganizationRow { id, slug, name, country }, role, access, payer_role, .. } = standing;
         let (slug, country) = (slug.into_string(), country.to_string());
         Self { id, slug, name, country, role, access, subscription_role: payer_role }
     }
@@ -60,7 +60,7 @@ impl From<Standing> for Organization {
 impl Organization {
     /// As one sees it whom nothing ties to it.
     pub fn without_roles(organization: OrganizationRow) -> Self {
-        Standing { organization, role: None, access: None, payer_role: None }.into()
+        Standing { organization, role: None, access: None, payer_role: None, linked: None }.into()
     }
 }
 
@@ -186,7 +186,10 @@ async fn actions(
 }
 
 /// The offer, if it is to be seen here: a hidden one only where the organization has it.
-async fn offer(state: &State, organization: OrganizationId, named: &str) -> Result<Arc<Offer>, Problem> {
+///
+/// # Errors
+/// `not-found`, and the store's.
+pub async fn offer(state: &State, organization: OrganizationId, named: &str) -> Result<Arc<Offer>, Problem> {
     let missing = || Problem::not_found("offer");
     let offer = state.catalogue().await?.resolve(named).cloned().ok_or_else(missing)?;
     if offer.definition.state == OfferState::Hidden {
@@ -197,7 +200,10 @@ async fn offer(state: &State, organization: OrganizationId, named: &str) -> Resu
 }
 
 /// Who pays for the organization, with the person's role on it.
-async fn payer(
+///
+/// # Errors
+/// The store's.
+pub async fn payer(
     state: &State,
     organization: OrganizationId,
     user: Option<UserId>,

@@ -124,7 +124,10 @@ async fn put_role(
 }
 
 /// The role holder as they are then, and whether they are new.
-async fn set_role(
+///
+/// # Errors
+/// `not-found` for a person who is not known here, `invalid-request` for the last owner; the store's.
+pub async fn set_role(
     tx: &Tx,
     act: &mut Act<'_>,
     id: SubscriptionId,
@@ -171,7 +174,11 @@ async fn remove_role(
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn take_role(tx: &Tx, act: &mut Act<'_>, id: SubscriptionId, email: &Email) -> Result<(), Fault> {
+/// Takes a role away.
+///
+/// # Errors
+/// `not-found` for who has none, `invalid-request` for the last owner; the store's.
+pub async fn take_role(tx: &Tx, act: &mut Act<'_>, id: SubscriptionId, email: &Email) -> Result<(), Fault> {
     subscriptions::hold(tx, id).await?;
     let missing = || Problem::not_found("role holder");
     let user = people::by_email(tx, email).await?.ok_or_else(missing)?.id;

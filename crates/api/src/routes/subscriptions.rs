@@ -40,9 +40,10 @@ struct PaymentView {
 
 /// A subscription: who is charged.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct Subscription {
+pub struct Subscription {
+    /// Its id.
     #[schema(value_type = String)]
-    id: SubscriptionId,
+    pub id: SubscriptionId,
     /// Its name for people.
     name: String,
     /// `pay_as_you_go`, `enterprise_agreement`, `cloud_solution_provider`, `subscriber_benefit`, `free_trial` or
@@ -238,7 +239,16 @@ fn check(data: &NewSubscription, methods: PaymentMethods) -> Result<(), Problem>
     })
 }
 
-async fn make(tx: &Tx, act: &mut Act<'_>, owner: UserId, data: &NewSubscription) -> Result<Subscription, StoreError> {
+/// Makes a payer that `owner` owns.
+///
+/// # Errors
+/// The store's.
+pub async fn make(
+    tx: &Tx,
+    act: &mut Act<'_>,
+    owner: UserId,
+    data: &NewSubscription,
+) -> Result<Subscription, StoreError> {
     let row = data.row(act.id(), act.at);
     let role = SubscriptionRole::Owner;
     subscriptions::insert(tx, &row, "", &owner.to_string()).await?;

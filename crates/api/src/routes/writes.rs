@@ -177,3 +177,37 @@ impl Keyed {
         Ok(HttpResponse::build(status).content_type("application/json").body(answer))
     }
 }
+
+/// An act of a page that is done once however often its form is sent: by the word that the form carries, and its data.
+#[derive(Debug)]
+pub struct Once {
+    caller: String,
+    route: &'static str,
+    key: String,
+}
+
+impl Once {
+    /// The act `route` of a form with this word and this data.
+    pub fn of(caller: &Caller, route: &'static str, word: &str, data: &impl Serialize) -> Self {
+        let key = hex::encode(request_hash(&(word, data)));
+        Self { caller: caller.actor().to_string(), route, key }
+    }
+
+    /// What came of it before.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn earlier(&self, reads: &impl Reads) -> Result<Option<String>, StoreError> {
+        let kept = idempotency::find(reads, &self.caller, self.route, &self.key).await?;
+        Ok(kept.map(|kept| kept.answer))
+    }
+
+    /// Keeps what came of it, in the transaction that did it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn keep(&self, tx: &Tx, outcome: &str, at: Timestamp) -> Result<(), StoreError> {
+        let kept = Kept { request_hash: Vec::new(), status: 303, answer: outcome.to_owned() };
+        idempotency::keep(tx, (&self.caller, self.route, &self.key), &kept, at).await
+    }
+}

@@ -1,0 +1,63 @@
+//! What is coming on a payer's next bill, organization by organization, for reading.
+
+use crate::row::Row;
+use crate::{Reads, StoreError};
+use kernel::{Id, OfferId, OrganizationId, SubscriptionId};
+use std::collections::HashMap;
+
+/// An organization's part of what is coming.
+#[derive(Clone, Debug)]
+pub struct ComingRow {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// Its name in addresses.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+    /// What was charged and is on no invoice yet, minor units, before tax.
+    pub charged: i64,
+    /// Paid units that the next month will bill, by offer.
+    pub renewals: Vec<(OfferId, i64)>,
+}
+
+/// The parts of organizations billed to a payer, by id, after one.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn of_payer(
+    reads: &impl Reads,
+    payer: SubscriptionId,
+    after: Option<OrganizationId>,
+    limit: i64,
+) -> Result<Vec<ComingRow>, StoreError> {
+    let after = after.map_or(uuid::Uuid::nil(), Id::uuid);
+    let page = "FROM links l JOIN organizations o ON o.id = l.organization_id \
+         WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND o.id > $2 ORDER BY o.id LIMIT $3";
+    let values = || vec![payer.uuid().into(), after.into(), limit.into()];
+    let sql = format!(
+        "SELECT o.id, o.slug, o.name, COALESCE((SELECT CAST(SUM(c.amount) AS BIGINT) FROM charges c \
+         WHERE c.subscription_id = l.subscription_id AND c.organization_id = o.id), 0) AS charged {page}"
+    );
+    let mut rows = Vec::new();
+    for row in reads.rows(&sql, values()).await? {
+        rows.push(ComingRow {
+            organization: row.id("id")?,
+            slug: row.text("slug")?,
+            name: row.text("name")?,
+            charged: row.int("charged")?,
+            renewals: Vec::new(),
+        });
+    }
+    let sql = format!(
+        "SELECT e.organization_id, e.offer_id, e.next FROM entitlements e \
+         JOIN (SELECT o.id {page}) p ON p.id = e.organization_id WHERE e.next > 0 ORDER BY e.offer_id"
+    );
+    let mut renewals: HashMap<OrganizationId, Vec<(OfferId, i64)>> = HashMap::new();
+    for row in reads.rows(&sql, values()).await? {
+        renewals.entry(row.id("organization_id")?).or_default().push((row.id("offer_id")?, row.int("next")?));
+    }
+    for row in &mut rows {
+        row.renewals = renewals.remove(&row.organization).unwrap_or_default();
+    }
+    Ok(rows)
+}
