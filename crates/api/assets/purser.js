@@ -12,8 +12,15 @@
     for (const form of document.forms) delete form.dataset.sent;
     for (const button of document.querySelectorAll("[aria-disabled]")) button.removeAttribute("aria-disabled");
   });
-  document.addEventListener("change", (event) => {
+  // The sum beside a form follows its numbers; whatever goes wrong with it shows when the form itself is sent.
+  document.addEventListener("change", async (event) => {
     const form = event.target.form;
-    if (form && "live" in form.dataset && form.reportValidity()) form.requestSubmit(form.querySelector("[data-update]"));
+    const sum = document.getElementById("sum");
+    if (!sum || !form || !("live" in form.dataset) || !form.checkValidity()) return;
+    const body = new URLSearchParams(new FormData(form, form.querySelector("[data-update]")));
+    const answer = await fetch(form.action, { method: "POST", body }).catch(() => null);
+    if (!answer || !answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("sum");
+    if (fresh) document.getElementById("sum").replaceWith(fresh);
   });
 })();

@@ -168,7 +168,7 @@ async fn choose_quantity(state: Data<State>, id: Path<String>, form: Form<Fields
     let only_sum = !field(&fields, "update").is_empty() || !field(&fields, "nudge").is_empty();
     Checkout::change(&state, visitor.id, &id, |draft| {
         draft.items.clone_from(&items);
-        draft.counted = !only_sum;
+        draft.counted |= !only_sum;
     })
     .await?;
     let back = if only_sum { "?step=quantity" } else { "" };
