@@ -145,6 +145,11 @@ impl App {
         }
     }
 
+    /// Where the server is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// A `purser` command on this test's database.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = server::command(&self.database, &self.options, self.folder.path());

@@ -18,6 +18,7 @@ mod postgres;
 pub mod seeds;
 mod server;
 mod template;
+mod visitor;
 
 pub use actor::{Actor, Billing, body_of, items_of, lines_of};
 pub use answer::Answer;
@@ -27,6 +28,7 @@ pub use database::{Database, Db};
 pub use futures_util::future::join_all;
 pub use postgres::Cluster;
 pub use server::Server;
+pub use visitor::{Page, Visitor};
 
 use std::time::{Duration, Instant};
 

@@ -7,6 +7,7 @@ mod directory;
 mod faults;
 mod journeys;
 mod operations;
+mod pages;
 mod payers;
 mod prices;
 mod purchases;

@@ -77,6 +77,13 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("POST", "/v1/organizations/tailspin/billing/preview", r#"{"subscription": "{payer}"}"#, "442 2222 4231"),
     ("PUT", "/v1/organizations/tailspin/entitlements/ms.feed/installation", "", "223 3333 4331"),
     ("DELETE", "/v1/organizations/tailspin/entitlements/ms.feed/installation", "", "223 3333 4331"),
+    (
+        "POST",
+        "/v1/checkouts",
+        r#"{"items": [{"offer": "ms.feed", "quantity": 3}], "success_url": "https://forge.example/a", "cancel_url": "https://forge.example/b"}"#,
+        "333 3333 3321",
+    ),
+    ("GET", "/v1/checkouts/chk_00000000000000000000000000", "", "333 3333 3341"),
     ("GET", "/v1/audit?organization=tailspin", "", "223 3333 4231"),
     ("GET", "/v1/audit", "", "333 3333 3231"),
     ("GET", "/v1/events", "", "333 3333 3221"),

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::Value;
 
+pub use check::is_web_address;
 pub use hidden::{Hidden, HiddenUrl};
 pub use keys::*;
 use layers::Layers;

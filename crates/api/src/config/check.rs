@@ -106,7 +106,8 @@ impl Config {
     }
 }
 
-fn is_web_address(url: &str) -> bool {
+/// Whether a text is an absolute address of the web.
+pub fn is_web_address(url: &str) -> bool {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
         && !url.chars().any(|c| c.is_whitespace() || c.is_control())

@@ -13,12 +13,10 @@ use crate::routes::refusals::{About, failure, standing_in};
 use crate::state::{State, field_problem, store_problem};
 use actix_web::web::{Data, Path, ServiceConfig};
 use actix_web::{HttpResponse, get, post};
-pub use draft::{Checkout, Draft};
+pub use draft::{Checkout, Draft, new_row};
 use kernel::{OrganizationId, Permission};
 use marketplace::catalogue::OfferKind;
-use marketplace::order::{
-    Act, BillingRequest, Command, ItemRequest, Metered, Order, PurchaseRequest, request_hash,
-};
+use marketplace::order::{Act, BillingRequest, Command, ItemRequest, Metered, Order, PurchaseRequest, request_hash};
 use serde::Deserialize;
 use view::{Situation, Step};
 
@@ -58,7 +56,7 @@ async fn begin(state: Data<State>, form: Form<Fields>) -> Result<HttpResponse, P
     }
     let counted = field(&fields, "counted") == "yes" && item.quantity.is_some();
     let draft = Draft { organization, items: vec![item], billing: None, counted };
-    let id = Checkout::begin(&state, Some(visitor.id), &draft, ("", "")).await?;
+    let id = Checkout::begin(&state, visitor.id, &draft).await?;
     Ok(see_other(&format!("/checkout/{id}")))
 }
 
@@ -200,6 +198,8 @@ async fn buy(state: Data<State>, id: Path<String>, form: Form<Fields>) -> Result
     let checkout = Checkout::find(&state, visitor.id, &id).await?;
     let here = format!("/checkout/{id}");
     let Some(organization) = checkout.draft.organization else { return Ok(see_other(&here)) };
+    // A hosted checkout is now this person's, so that the platform can see what became of it.
+    Checkout::change(&state, visitor.id, &id, |_| ()).await?;
     let request = request(&checkout, organization, &fields);
     let hash = request_hash(&request);
     let order = Order::parse(organization, request.items, request.billing, None).map_err(field_problem)?;
@@ -214,7 +214,8 @@ async fn buy(state: Data<State>, id: Path<String>, form: Form<Fields>) -> Result
         // It was bought before, by another tab or an earlier press of the button: the page shows the receipt.
         return Ok(see_other(&here));
     }
-    let shown = fields.iter().filter_map(|(name, value)| Some((name.strip_prefix("shown-")?.to_owned(), value.clone())));
+    let shown =
+        fields.iter().filter_map(|(name, value)| Some((name.strip_prefix("shown-")?.to_owned(), value.clone())));
     let shown = shown.collect();
     let step = match problem.slug() {
         Slug::SubscriptionNotEligible | Slug::PaymentDeclined | Slug::BillingSetupRequired => Some(Step::Billing),

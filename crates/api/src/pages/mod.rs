@@ -3,7 +3,7 @@
 
 mod assets;
 mod billing;
-mod checkout;
+pub mod checkout;
 pub mod frame;
 mod locale;
 mod market;

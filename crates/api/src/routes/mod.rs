@@ -1,5 +1,6 @@
 //! The routes: each handler takes a request apart, makes one call and answers. No SQL, no arithmetic.
 
+pub mod checkouts;
 pub mod directory;
 pub mod entitlements;
 pub mod events;
@@ -34,5 +35,6 @@ pub fn all(config: &mut ServiceConfig<'_>) {
     organizations::routes(config);
     payers::routes(config);
     subscriptions::routes(config);
+    checkouts::routes(config);
     events::routes(config);
 }

@@ -74,28 +74,15 @@ impl Checkout {
     ///
     /// # Errors
     /// The store's.
-    pub async fn begin(
-        state: &State,
-        user: Option<UserId>,
-        draft: &Draft,
-        (success_url, cancel_url): (&str, &str),
-    ) -> Result<CheckoutId, Problem> {
+    pub async fn begin(state: &State, user: UserId, draft: &Draft) -> Result<CheckoutId, Problem> {
         let now = real_now();
-        let id: CheckoutId = state.ids().next(now);
-        let row = CheckoutRow {
-            id,
-            user,
-            draft: serde_json::to_string(draft).map_err(Problem::internal)?,
-            success_url: success_url.to_owned(),
-            cancel_url: cancel_url.to_owned(),
-            expires_at: now.checked_add_signed(TimeDelta::days(DAYS)).unwrap_or(now),
-        };
+        let row = new_row(state, Some(user), draft, ("", ""))?;
         let write = state.db.write("checkout", async |tx| {
             checkouts::sweep(tx, now).await?;
             checkouts::insert(tx, &row, now).await
         });
         write.await.map_err(|error: StoreError| store_problem(error))?;
-        Ok(id)
+        Ok(row.id)
     }
 
     /// Changes what was chosen, whatever another tab changed meanwhile, and takes a hosted one up.
@@ -123,6 +110,27 @@ impl Checkout {
         let write = state.db.write("checkout", async |tx| checkouts::remove(tx, self.id).await);
         write.await.map_err(|error: StoreError| store_problem(error))
     }
+}
+
+/// A new checkout, of a person or of whoever opens it first, with where the platform wants the person afterwards.
+///
+/// # Errors
+/// A fault of ours.
+pub fn new_row(
+    state: &State,
+    user: Option<UserId>,
+    draft: &Draft,
+    (success_url, cancel_url): (&str, &str),
+) -> Result<CheckoutRow, Problem> {
+    let now = real_now();
+    Ok(CheckoutRow {
+        id: state.ids().next(now),
+        user,
+        draft: serde_json::to_string(draft).map_err(Problem::internal)?,
+        success_url: success_url.to_owned(),
+        cancel_url: cancel_url.to_owned(),
+        expires_at: now.checked_add_signed(TimeDelta::days(DAYS)).unwrap_or(now),
+    })
 }
 
 fn missing() -> Problem {
