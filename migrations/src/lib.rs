@@ -8,6 +8,7 @@ use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseBackend};
 
 mod m0001_first_purchase;
 mod m0002_shop;
+mod m0003_months;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -17,7 +18,11 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first_purchase::Migration), Box::new(m0002_shop::Migration)]
+        vec![
+            Box::new(m0001_first_purchase::Migration),
+            Box::new(m0002_shop::Migration),
+            Box::new(m0003_months::Migration),
+        ]
     }
 }
 

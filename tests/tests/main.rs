@@ -6,6 +6,7 @@ mod catalogue;
 mod directory;
 mod faults;
 mod journeys;
+mod months;
 mod operations;
 mod pages;
 mod payers;

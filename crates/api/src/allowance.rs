@@ -76,6 +76,11 @@ const NOT_BOUGHT: Why = Why {
     message: "The organization has no units of this offer.",
     remedy: "Buy it for the organization.",
 };
+const SUSPENDED: Why = Why {
+    code: "past_due",
+    message: "What was bought is suspended: the subscription that pays could not be charged for this month.",
+    remedy: "Have the subscription's owner pay what is open, then buy it again for the rest of the month.",
+};
 const NOT_INSTALLED: Why = Why {
     code: "not_installed",
     message: "The extension is not installed in the organization.",
@@ -259,6 +264,7 @@ fn render(
         Some(None) => Some(NOT_A_MEMBER),
         Some(Some((_, AccessLevel::Stakeholder))) => Some(NEEDS_BASIC),
         _ if units > 0 => None,
+        _ if row.next > 0 && row.committed == 0 => Some(SUSPENDED),
         _ if extension && !row.installed && (row.committed > 0 || offer.definition.included > 0 || offer.is_free()) => {
             Some(NOT_INSTALLED)
         }

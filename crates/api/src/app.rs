@@ -6,6 +6,7 @@ use crate::commands::{Fault, checkpoint_key, connect, platform, quote_key, token
 use crate::config::{Config, PaymentMethod};
 use crate::extract::{BodyLimit, path_config, unrouted};
 use crate::jobs::{self, Chainer, follow};
+use crate::months;
 use crate::openapi;
 use crate::pages;
 use crate::pages::frame::dress;
@@ -52,8 +53,7 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
     let policy = Arc::new(policy(&config, &secret)?);
     let allowances = Arc::new(Allowances::new());
     let committed = Arc::new(Notify::new());
-    let limits =
-        Limits { batch: config.till.batch, queue: config.till.queue, wait: Duration::from_millis(config.till.wait_ms) };
+    let limits = till_limits(&config);
     let after_commit = {
         let (allowances, committed) = (Arc::clone(&allowances), Arc::clone(&committed));
         Arc::new(move |organizations: &[kernel::OrganizationId]| {
@@ -95,7 +95,12 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
         stop.send(true).ok();
         served
     };
-    let (served, (), ()) = tokio::join!(serving, chainer.run(stopped.clone()), follow(state.clone(), stopped));
+    let (served, (), (), ()) = tokio::join!(
+        serving,
+        chainer.run(stopped.clone()),
+        follow(state.clone(), stopped.clone()),
+        months::keep_turning(state.clone(), stopped)
+    );
     tracing::info!("stopped");
     Ok(served?)
 }
@@ -152,7 +157,8 @@ async fn until_told(
     served
 }
 
-fn lanes(config: &Config, db: &Db) -> usize {
+/// How many lanes the till has on this database.
+pub fn lanes(config: &Config, db: &Db) -> usize {
     match db.backend() {
         // One writer: a second lane would only wait for the first.
         sea_orm::DatabaseBackend::Sqlite => 1,
@@ -160,8 +166,16 @@ fn lanes(config: &Config, db: &Db) -> usize {
     }
 }
 
+/// How much the till takes.
+pub fn till_limits(config: &Config) -> Limits {
+    Limits { batch: config.till.batch, queue: config.till.queue, wait: Duration::from_millis(config.till.wait_ms) }
+}
+
 /// What the configuration says that decisions depend on.
-fn policy(config: &Config, secret: &Secret) -> Result<Policy, Fault> {
+///
+/// # Errors
+/// A tax rate that is none.
+pub fn policy(config: &Config, secret: &Secret) -> Result<Policy, Fault> {
     let mut taxes = TaxRates::default();
     for rate in &config.tax.rates {
         let percent = rate.percent.to_string().parse()?;

@@ -59,6 +59,12 @@ pub enum Command {
     /// Keys of the platform's services.
     #[command(subcommand)]
     Key(Key),
+    /// Run what is due: organizations come to their month, and it is charged.
+    Renew {
+        /// Up to this day; today where it is left out.
+        #[arg(long, value_name = "DATE", value_parser = kernel::parse_date)]
+        until: Option<chrono::NaiveDate>,
+    },
     /// Show how a charge came about, as a person would check it by hand.
     Explain {
         /// Id of a charge (`chg_…`) or an invoice (`inv_…`).
@@ -149,11 +155,13 @@ mod tests {
             ("token --user ada@fabrikam.example", Command::Token { user: "ada@fabrikam.example".into() }),
             ("key create --name platform", Command::Key(Key::Create { name: "platform".into() })),
             ("explain chg_1", Command::Explain { id: "chg_1".into() }),
+            ("renew", Command::Renew { until: None }),
+            ("renew --until 2018-05-01", Command::Renew { until: chrono::NaiveDate::from_ymd_opt(2018, 5, 1) }),
             ("verify", Command::Verify),
         ] {
             assert_eq!(parse(line).unwrap().into_command(), command, "{line}");
         }
-        for line in ["token", "key create", "catalog", "seed", "explain", "frobnicate"] {
+        for line in ["token", "key create", "catalog", "seed", "explain", "renew --until soon", "frobnicate"] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

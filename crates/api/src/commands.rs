@@ -3,15 +3,19 @@
 use crate::app;
 use crate::cli::{Catalog, Cli, Command, Key};
 use crate::config::Config;
+use crate::months;
 use crate::secret::Secret;
 use crate::telemetry;
 use crate::token::{ServiceKey, Tokens};
 use anyhow::{Context, anyhow, bail};
-use kernel::{Clock, Email, IdSource, ServiceKeyId, SystemClock, Timestamp};
+use kernel::{Clock, Email, FixedClock, IdSource, Month, ServiceKeyId, SystemClock, Timestamp};
+use marketplace::Shelf;
 use marketplace::catalogue::{self, Catalogue, Platform};
+use marketplace::till::Till;
 use marketplace::{explain, seed, verify};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use store::{Actor, Db, DbOptions, NewEvent, StoreError, settings};
 
@@ -44,6 +48,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Fault> {
         }
         Command::Token { user } => token(&config, &user).await,
         Command::Key(Key::Create { name }) => key(&config, &name).await,
+        Command::Renew { until } => renew(&config, until).await,
         Command::Explain { id } => explain_fact(&config, &id).await,
         Command::Verify => prove(&config).await,
     }
@@ -190,6 +195,26 @@ async fn key(config: &Config, name: &str) -> Result<ExitCode, Fault> {
     })
     .await?;
     println!("{}", made.text);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn renew(config: &Config, until: Option<chrono::NaiveDate>) -> Result<ExitCode, Fault> {
+    let db = ready(config).await?;
+    let at = now(&db).await?;
+    if let Some(day) = until.filter(|day| *day > at.date_naive()) {
+        bail!("{day} is in the future: nothing is charged ahead of its month");
+    }
+    let shelf = Arc::new(Shelf::new(Catalogue::load(&db).await?));
+    let policy = Arc::new(app::policy(config, &secret(config)?)?);
+    let limits = app::till_limits(config);
+    let clock: Arc<dyn Clock> = Arc::new(FixedClock::new(at));
+    let lanes = app::lanes(config, &db);
+    let (till, working) = Till::open(db.clone(), shelf, policy, clock, (limits, lanes), Arc::new(|_| ()));
+    let month = until.map_or(months::due_at(at), Month::of_date);
+    let turned = months::turn_all(&db, &till, month).await;
+    till.close();
+    working.finish().await;
+    println!("{} organizations came to {month}", turned?);
     Ok(ExitCode::SUCCESS)
 }
 

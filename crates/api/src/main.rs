@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod extract;
 mod jobs;
+mod months;
 mod openapi;
 mod pages;
 mod problem;

@@ -38,6 +38,14 @@ kernel::string_enum! {
     }
 }
 
+impl SubscriptionStatus {
+    /// Whether a payer of this status is charged.
+    #[must_use]
+    pub const fn pays(self) -> bool {
+        matches!(self, Self::Active | Self::Warned)
+    }
+}
+
 kernel::string_enum! {
     /// How a payer pays.
     pub enum PaymentMethod {

@@ -24,6 +24,12 @@ use store::{Actor, NewEvent};
 pub struct NewCharge {
     /// Its id.
     pub id: ChargeId,
+    /// The purchase that it is of; none for the full month of what was renewed.
+    pub purchase: Option<PurchaseId>,
+    /// Who pays.
+    pub subscription: SubscriptionId,
+    /// Tax rate of it.
+    pub tax_rate: billing::TaxRate,
     /// The line that it is of.
     pub line: Line,
     /// The ledger's postings.
@@ -43,17 +49,13 @@ pub struct NewPurchase {
     pub request_hash: [u8; 32],
     /// The answer, to the byte.
     pub answer: String,
-    /// Tax rate of the charges.
-    pub tax_rate: billing::TaxRate,
-    /// The charges.
-    pub charges: Vec<NewCharge>,
 }
 
 /// What a command leaves to be written.
 #[derive(Clone, Debug)]
 pub struct Writes {
-    /// Who did it.
-    pub caller: Caller,
+    /// Who did it; none where time did.
+    pub caller: Option<Caller>,
     /// For whom.
     pub organization: OrganizationId,
     /// When.
@@ -64,6 +66,8 @@ pub struct Writes {
     pub link: Option<(LinkId, SubscriptionId)>,
     /// A purchase.
     pub purchase: Option<NewPurchase>,
+    /// Charges.
+    pub charges: Vec<NewCharge>,
     /// What happened.
     pub event: NewEvent,
 }
@@ -113,6 +117,8 @@ pub fn decide(
         Act::SetUpBilling { organization, subscription } => {
             set_up(book, command, *organization, *subscription, standing, now, ids)
         }
+        // Whoever comes first brings the organization to its month before anything else is decided.
+        Act::Turn { .. } => Ok(Decision::Nothing),
         Act::Install { organization, offer, on } => install(book, command, (*organization, offer, *on), standing, now),
     }
 }
@@ -200,7 +206,7 @@ struct Before {
 
 /// An entitlement's state as the audit trail keeps it.
 #[derive(Serialize)]
-struct State {
+pub(crate) struct State {
     committed: i64,
     next: i64,
     month: Month,
@@ -279,7 +285,8 @@ fn buy(
             let share = partner_share(book, &line);
             let share = share.as_ref().map(|(publisher, part)| Share { publisher, part });
             let postings = postings_of_charge(charge, subscription, line.offer.id, line.now, share);
-            charges.push(NewCharge { id: charge, line, postings });
+            let tax_rate = priced.rate.clone();
+            charges.push(NewCharge { id: charge, purchase: Some(id), subscription, tax_rate, line, postings });
         }
     }
 
@@ -321,21 +328,14 @@ fn buy(
     }
     keep(book, organization, link.map(|(_, subscription)| subscription), rows.into_iter().map(|(_, row)| row), now);
 
-    let purchase = NewPurchase {
-        id,
-        subscription,
-        key: key.to_owned(),
-        request_hash,
-        answer: answer.clone(),
-        tax_rate: priced.rate,
-        charges,
-    };
-    let writes = Writes { caller, organization, at: now, created, link, purchase: Some(purchase), event };
+    let purchase = NewPurchase { id, subscription, key: key.to_owned(), request_hash, answer: answer.clone() };
+    let caller = Some(caller);
+    let writes = Writes { caller, organization, at: now, created, link, purchase: Some(purchase), charges, event };
     Decision::Write(Box::new(writes), answer)
 }
 
 /// The publisher of a partner's offer and its part of a sale.
-fn partner_share(book: &Book, line: &Line) -> Option<(String, kernel::Exact)> {
+pub(crate) fn partner_share(book: &Book, line: &Line) -> Option<(String, kernel::Exact)> {
     let publisher = &line.offer.definition.publisher;
     if publisher.as_str() == book.policy.platform_publisher {
         return None;
@@ -351,7 +351,7 @@ fn undo_until(now: Timestamp) -> Timestamp {
 }
 
 /// Brings the book up to date with what a command changed.
-fn keep(
+pub(crate) fn keep(
     book: &mut Book,
     organization: OrganizationId,
     linked: Option<SubscriptionId>,
@@ -406,12 +406,13 @@ fn set_up(
     }
     keep(book, organization, Some(subscription), std::iter::empty(), now);
     let writes = Writes {
-        caller: command.caller.clone(),
+        caller: Some(command.caller.clone()),
         organization,
         at: now,
         created: None,
         link: Some((link, subscription)),
         purchase: None,
+        charges: Vec::new(),
         event: event(command, "billing.set_up", now, &told),
     };
     Ok(Decision::Write(Box::new(writes), String::new()))
@@ -445,12 +446,13 @@ fn install(
     let kind = if on { "extension.installed" } else { "extension.removed" };
     keep(book, organization, None, std::iter::once(row), now);
     let writes = Writes {
-        caller: command.caller.clone(),
+        caller: Some(command.caller.clone()),
         organization,
         at: now,
         created: None,
         link: None,
         purchase: None,
+        charges: Vec::new(),
         event: event(command, kind, now, &told),
     };
     Ok(Decision::Write(Box::new(writes), String::new()))

@@ -39,14 +39,15 @@ fn text(
 ) -> String {
     let amount = Money::new(charge.amount, charge.currency);
     let first = charge.month.first_day();
+    let renewal = charge.purchase.uuid().is_nil();
     let mut text = format!("Charge {}: {amount} {}\n\n", charge.id, charge.currency);
     let head = [
         ("organization", organization.to_owned()),
         ("offer", format!("{} ({})", basis.offer, charge.offer)),
         ("paid units", format!("{} before, {} after", basis.before, basis.after)),
         ("subscription", payer.to_owned()),
-        ("purchase", charge.purchase.to_string()),
-        ("bought", rfc3339(charge.at)),
+        ("purchase", if renewal { "none: the month was renewed".to_owned() } else { charge.purchase.to_string() }),
+        (if renewal { "charged" } else { "bought" }, rfc3339(charge.at)),
         ("for the month", format!("{first}, until {}", charge.month.next().first_day())),
     ];
     for (name, value) in head {

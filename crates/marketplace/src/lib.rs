@@ -19,6 +19,7 @@ pub mod refusal;
 pub mod seed;
 pub mod shelf;
 pub mod till;
+pub mod turn;
 pub mod verify;
 
 pub use policy::Policy;

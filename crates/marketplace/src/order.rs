@@ -1,7 +1,7 @@
 //! What a buyer asks for, as the wire says it and as the decision takes it.
 
 use billing::NewSubscription;
-use kernel::{Currency, IdempotencyKey, OrganizationId, SubscriptionId, UserId};
+use kernel::{Currency, IdempotencyKey, Month, OrganizationId, SubscriptionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -236,6 +236,13 @@ pub enum Act {
         /// Who shall pay.
         subscription: SubscriptionId,
     },
+    /// Brings an organization to a month that has begun.
+    Turn {
+        /// Which.
+        organization: OrganizationId,
+        /// The month, at the latest the present one.
+        until: Month,
+    },
     /// Installs an extension or removes it.
     Install {
         /// For whom.
@@ -248,6 +255,22 @@ pub enum Act {
 }
 
 impl Command {
+    /// The month that its organization is brought to before it is decided: whoever comes first turns it.
+    #[must_use]
+    pub fn month(&self, now: Timestamp) -> Month {
+        match self.act {
+            Act::Turn { until, .. } => until.min(Month::of(now)),
+            _ => Month::of(now),
+        }
+    }
+
+    /// Brings an organization to a month that has begun; nobody asks for it.
+    #[must_use]
+    pub fn turn(organization: OrganizationId, until: Month) -> Self {
+        let nobody = Caller { user: UserId::from_uuid(uuid::Uuid::nil()), address: None };
+        Self { caller: nobody, act: Act::Turn { organization, until } }
+    }
+
     /// What it needs to know.
     #[must_use]
     pub fn ask(&self) -> store::till::Ask {
@@ -262,7 +285,7 @@ impl Command {
             Act::SetUpBilling { organization, subscription } => {
                 store::till::Ask { organization: *organization, actor, key: String::new(), chosen: Some(*subscription) }
             }
-            Act::Install { organization, .. } => {
+            Act::Install { organization, .. } | Act::Turn { organization, .. } => {
                 store::till::Ask { organization: *organization, actor, key: String::new(), chosen: None }
             }
         }
@@ -273,7 +296,9 @@ impl Command {
     pub fn organization(&self) -> OrganizationId {
         match &self.act {
             Act::Purchase { order, .. } => order.organization,
-            Act::SetUpBilling { organization, .. } | Act::Install { organization, .. } => *organization,
+            Act::SetUpBilling { organization, .. }
+            | Act::Install { organization, .. }
+            | Act::Turn { organization, .. } => *organization,
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::policy::Policy;
 use crate::quote::{DatedTotals, QuoteView};
 use crate::refusal::Refusal;
 use crate::shelf::Shelf;
-use kernel::{Clock, IdSource, OrganizationId, SubscriptionId, Timestamp, UserId};
+use crate::turn::turn;
+use kernel::{Clock, IdSource, Month, OrganizationId, SubscriptionId, Timestamp, UserId};
 use std::sync::Arc;
 use store::till::Ask;
 use store::{Db, StoreError};
@@ -83,8 +84,11 @@ impl Desk<'_> {
         let holdings = store::till::holdings(self.db, &asks).await?;
         let catalogue = self.shelf.at(self.db, loaded.catalogue).await?;
         let now = loaded.clock.unwrap_or_else(|| self.clock.now());
-        let (book, standings) = Book::gather(catalogue, Arc::clone(self.policy), &asks, (loaded.facts, holdings), now)?;
+        let (mut book, standings) =
+            Book::gather(catalogue, Arc::clone(self.policy), &asks, (loaded.facts, holdings), now)?;
         let [ask] = asks;
+        // What an act would find: the organization at its month.
+        turn(&mut book, ask.organization, Month::of(now), now, &mut IdSource::seeded(0));
         let standing = standings.first().copied().ok_or_else(|| StoreError::corrupt("no facts"))?;
         let last_fact = book.organizations.get(&ask.organization).map_or(now, |o| o.last_fact);
         Ok((book, standing, now.max(last_fact)))

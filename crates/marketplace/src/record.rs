@@ -2,7 +2,7 @@
 
 use crate::book::Book;
 use crate::command::Writes;
-use kernel::{IdSource, Month, SubscriptionId, SubscriptionRole, Timestamp, micros};
+use kernel::{IdSource, Month, PurchaseId, SubscriptionId, SubscriptionRole, Timestamp, micros};
 use sea_orm::Value;
 use std::collections::BTreeMap;
 use store::audit;
@@ -17,7 +17,8 @@ pub fn record(book: &Book, writes: Vec<Writes>, ids: &mut IdSource, at: Timestam
     let mut unbilled: BTreeMap<(SubscriptionId, Month, String), i64> = BTreeMap::new();
     for write in writes {
         payer_rows(&mut record, &write);
-        purchase_rows(&mut record, &write, &mut unbilled);
+        purchase_row(&mut record, &write);
+        charge_rows(&mut record, &write, &mut unbilled);
         events.push(write.event);
     }
     (record.events, record.blocks) = audit::seal(events, ids, at, origin);
@@ -37,7 +38,7 @@ pub fn record(book: &Book, writes: Vec<Writes>, ids: &mut IdSource, at: Timestam
 }
 
 fn payer_rows(record: &mut Record, write: &Writes) {
-    let actor = write.caller.user;
+    let Some(actor) = write.caller.as_ref().map(|caller| caller.user) else { return };
     if let Some(row) = &write.created {
         record.subscriptions.push(row.cells("", &actor.to_string()));
         record.roles.push([row.id.uuid().into(), actor.uuid().into(), SubscriptionRole::Owner.as_str().into()]);
@@ -53,39 +54,41 @@ fn payer_rows(record: &mut Record, write: &Writes) {
     }
 }
 
-fn purchase_rows(record: &mut Record, write: &Writes, unbilled: &mut BTreeMap<(SubscriptionId, Month, String), i64>) {
-    let Some(purchase) = &write.purchase else { return };
-    let at = micros(write.at);
+fn purchase_row(record: &mut Record, write: &Writes) {
+    let (Some(purchase), Some(caller)) = (&write.purchase, &write.caller) else { return };
     record.purchases.push([
         purchase.id.uuid().into(),
         write.organization.uuid().into(),
         purchase.subscription.uuid().into(),
-        write.caller.user.uuid().into(),
+        caller.user.uuid().into(),
         purchase.key.as_str().into(),
         purchase.request_hash.to_vec().into(),
         "completed".into(),
         purchase.answer.as_str().into(),
-        at.into(),
+        micros(write.at).into(),
     ]);
-    for charge in &purchase.charges {
+}
+
+fn charge_rows(record: &mut Record, write: &Writes, unbilled: &mut BTreeMap<(SubscriptionId, Month, String), i64>) {
+    let at = micros(write.at);
+    for charge in &write.charges {
         let line = &charge.line;
         let basis = line.basis.as_ref().and_then(|basis| serde_json::to_string(basis).ok()).unwrap_or_default();
         record.charges.push([
             charge.id.uuid().into(),
-            purchase.id.uuid().into(),
-            purchase.subscription.uuid().into(),
+            charge.purchase.map_or(Uuid::nil(), PurchaseId::uuid).into(),
+            charge.subscription.uuid().into(),
             write.organization.uuid().into(),
             line.offer.id.uuid().into(),
             line.now.minor().into(),
             line.now.currency().code().into(),
             line.after.month.to_string().into(),
-            purchase.tax_rate.as_str().into(),
+            charge.tax_rate.as_str().into(),
             basis.into(),
             at.into(),
         ]);
-        let sum = unbilled
-            .entry((purchase.subscription, line.after.month, purchase.tax_rate.as_str().to_owned()))
-            .or_insert(0);
+        let sum =
+            unbilled.entry((charge.subscription, line.after.month, charge.tax_rate.as_str().to_owned())).or_insert(0);
         *sum = sum.saturating_add(line.now.minor());
         for posting in &charge.postings {
             record.transfers.push([

@@ -13,6 +13,7 @@ use crate::queue::{self, Batch, Queue};
 use crate::record::record;
 use crate::refusal::Refusal;
 use crate::shelf::Shelf;
+use crate::turn::turn;
 use kernel::{Clock, IdSource, OrganizationId, Timestamp};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -269,7 +270,7 @@ async fn run(shared: &Shared, batch: Vec<Waiting>) -> Vec<Waiting> {
         let commands: Vec<&Command> = batch.iter().map(|waiting| &waiting.item.command).collect();
         tried += 1;
         match attempt(shared, &commands).await {
-            Ok(settled) => return answer(shared, batch, settled),
+            Ok(verdict) => return answer(shared, batch, verdict),
             Err(StoreError::Conflict(why)) if tried < TRIES => {
                 tracing::debug!(%why, tried, "a batch of the till is run again");
                 metrics::counter!("till_retries_total").increment(1);
@@ -313,14 +314,16 @@ async fn singly(shared: &Shared, batch: Vec<Waiting>) -> Vec<Waiting> {
 /// A decision without what was written: the reply to give, or none where the next batch decides.
 type Settled = Option<Result<Answer, Refusal>>;
 
-fn answer(shared: &Shared, batch: Vec<Waiting>, settled: Vec<Settled>) -> Vec<Waiting> {
+/// What became of a batch.
+struct Verdict {
+    /// One for each command.
+    settled: Vec<Settled>,
+    /// The organizations that something was written of.
+    touched: Vec<OrganizationId>,
+}
+
+fn answer(shared: &Shared, batch: Vec<Waiting>, Verdict { settled, touched }: Verdict) -> Vec<Waiting> {
     let mut later = Vec::new();
-    let touched: Vec<_> = batch
-        .iter()
-        .zip(&settled)
-        .filter(|(_, settled)| matches!(settled, Some(Ok(Answer::Done(_)))))
-        .map(|(waiting, _)| waiting.organization)
-        .collect();
     if !touched.is_empty() {
         // Before the answers go out, so that who has one reads what it did.
         (shared.after_commit)(&touched);
@@ -336,7 +339,7 @@ fn answer(shared: &Shared, batch: Vec<Waiting>, settled: Vec<Settled>) -> Vec<Wa
 }
 
 /// One transaction: lock, load, decide each, write, commit.
-async fn attempt(shared: &Shared, commands: &[&Command]) -> Result<Vec<Settled>, StoreError> {
+async fn attempt(shared: &Shared, commands: &[&Command]) -> Result<Verdict, StoreError> {
     let asks: Vec<_> = commands.iter().map(|command| command.ask()).collect();
     let tx = shared.db.begin_till().await?;
     let worked = async {
@@ -347,18 +350,18 @@ async fn attempt(shared: &Shared, commands: &[&Command]) -> Result<Vec<Settled>,
         let now = loaded.clock.unwrap_or_else(|| shared.clock.now());
         let (mut book, standings) =
             Book::gather(catalogue, Arc::clone(&shared.policy), &asks, (loaded.facts, holdings), now)?;
-        let (settled, rows) = settle(shared, &mut book, commands, &standings, now);
+        let (verdict, rows) = settle(shared, &mut book, commands, &standings, now);
         let anything = rows.is_some();
         if let Some(rows) = rows {
             store::till::record(&tx, rows).await?;
         }
-        Ok((settled, anything))
+        Ok((verdict, anything))
     };
     match worked.await {
-        Ok((settled, true)) => tx.commit().await.map(|()| settled),
-        Ok((settled, false)) => {
+        Ok((verdict, true)) => tx.commit().await.map(|()| verdict),
+        Ok((verdict, false)) => {
             tx.rollback().await;
-            Ok(settled)
+            Ok(verdict)
         }
         Err(error) => {
             tx.rollback().await;
@@ -374,11 +377,12 @@ fn settle(
     commands: &[&Command],
     standings: &[Standing],
     now: Timestamp,
-) -> (Vec<Settled>, Option<Record>) {
+) -> (Verdict, Option<Record>) {
     let mut ids = shared.ids.lock().unwrap_or_else(PoisonError::into_inner);
     let mut writes = Vec::with_capacity(commands.len());
     let mut settled = Vec::with_capacity(commands.len());
     for (command, standing) in commands.iter().zip(standings) {
+        writes.extend(turn(book, command.organization(), command.month(now), now, &mut ids));
         settled.push(match decide(book, command, standing, now, &mut ids) {
             Ok(Decision::Write(write, body)) => {
                 writes.push(*write);
@@ -390,6 +394,7 @@ fn settle(
             Err(refusal) => Some(Err(refusal)),
         });
     }
+    let touched = writes.iter().map(|write| write.organization).collect();
     let rows = (!writes.is_empty()).then(|| record(book, writes, &mut ids, now, shared.origin));
-    (settled, rows)
+    (Verdict { settled, touched }, rows)
 }

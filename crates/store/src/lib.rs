@@ -10,6 +10,7 @@ pub mod db;
 pub mod entitlements;
 pub mod idempotency;
 pub mod leases;
+pub mod months;
 pub mod organizations;
 pub mod people;
 pub mod proof;

@@ -10,6 +10,7 @@ use crate::routes::schema;
 use crate::state::{State, store_problem};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, put};
+use billing::ReasonCode;
 use chrono::NaiveDate;
 use kernel::{Email, Month, OrganizationId, Permission, Role, UserId, grants};
 use marketplace::book::{nothing, usable};
@@ -64,7 +65,8 @@ struct Entitlement {
     trial: Option<()>,
     /// Metered use; null where the offer is not metered.
     metered: Option<Metered>,
-    /// `none`, `active`, or `ending` where it is paid but will not be renewed.
+    /// `none`, `active`, `ending` where it is paid but will not be renewed, or `suspended` where its month came and the
+    /// subscription could not pay.
     state: &'static str,
     /// What is to be known about the state.
     #[schema(value_type = Vec<schema::Reason>)]
@@ -84,10 +86,12 @@ fn view(offer: &Offer, held: Option<&EntitlementRow>, organization: Organization
     let row = held.unwrap_or(&none);
     let metered = offer.definition.kind == OfferKind::LoadTesting;
     let running = row.next > 0 || row.metered || (row.installed && offer.is_free());
-    let state = match (running, row.committed > 0) {
-        (true, _) => "active",
-        (false, true) => "ending",
-        (false, false) => "none",
+    let suspended = row.next > 0 && row.committed == 0;
+    let state = match (suspended, running, row.committed > 0) {
+        (true, ..) => "suspended",
+        (_, true, _) => "active",
+        (_, false, true) => "ending",
+        (_, false, false) => "none",
     };
     Entitlement {
         offer: offer.slug.to_string(),
@@ -102,7 +106,7 @@ fn view(offer: &Offer, held: Option<&EntitlementRow>, organization: Organization
         trial: None,
         metered: metered.then(|| Metered { on: row.metered, cap: (row.cap > 0).then_some(row.cap), used: 0 }),
         state,
-        reasons: Vec::new(),
+        reasons: if suspended { vec![ReasonCode::PastDue.into()] } else { Vec::new() },
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::caller::{Caller, denied};
 use crate::extract::{Body, Query};
+use crate::months;
 use crate::problem::Problem;
 use crate::routes::paging::{self, Page, PageQuery};
 use crate::routes::refusals::standing_in;
@@ -230,7 +231,7 @@ struct TestClock {
 
 /// Moves the test clock forward, where the server has one.
 ///
-/// Business time stands still between two calls. Anyone signed in may move it, the platform too. With an
+/// Business time stands still between two calls. What falls due on the way is run, in order, before the answer is given. Anyone signed in may move it, the platform too. With an
 /// `Idempotency-Key` the same key and body give the same answer for good.
 #[utoipa::path(tag = "operations", request_body = TestClock,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters", min_length = 1, max_length = 255)),
@@ -257,6 +258,9 @@ async fn clock(
     let now = Some(now).filter(|now| now.year() < LAST_YEAR);
     let now = now.ok_or_else(|| Problem::invalid("/now", format!("must be before the year {LAST_YEAR}")))?;
     let keyed = Keyed::of(&caller, "POST /v1/clock", &request, &micros(now))?;
+    if keyed.earlier(&state.db).await?.is_none() {
+        months::on_the_way(&state, now).await?;
+    }
     let by = By::of(&caller, &request);
     let answer = write(&state, "move-clock", &by, async |tx, act| match keyed.earlier(tx).await? {
         Some(earlier) => Ok(earlier),

@@ -35,6 +35,7 @@ impl Evidence {
                     charges.extend(told.lines.iter().filter_map(|line| line.charge));
                     links.extend(told.link);
                 }
+                Told::Turned(told) => charges.extend(told.lines.iter().filter_map(|line| line.charge)),
                 Told::SetUp(told) => links.push(told.link),
                 Told::Installation(..) | Told::Other => {}
             }

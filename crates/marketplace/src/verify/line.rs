@@ -1,7 +1,7 @@
 //! One line of a purchase: what it left of the entitlement, what it charged, how it was explained, and how the ledger
 //! has it, each worked out again from the facts.
 
-use kernel::{Currency, EventId, OrganizationId, PurchaseId, SubscriptionId};
+use kernel::{Currency, EventId, OfferId, OrganizationId, PurchaseId, SubscriptionId};
 use num_traits::Zero;
 use serde::Deserialize;
 use serde_json::Value;
@@ -56,16 +56,58 @@ impl Bought {
         self.currency.digits()
     }
 
+    fn posted(&self) -> Posted<'_> {
+        Posted {
+            purchase: self.purchase,
+            subscription: self.subscription,
+            organization: self.organization,
+            offer: self.line.offer,
+            currency: self.currency,
+            month: &self.line.after.month,
+            at: self.at,
+            tax: self.answered.step("tax").map_or("", |why| why.value.as_str()),
+            before: self.line.before.committed,
+            after: self.line.after.next,
+        }
+    }
+
     fn expected(&self, stored: impl Into<String>, facts: impl Into<String>) -> Difference {
         let what = |text: String| format!("{text} in the line of {}", self.answered.offer);
         Row("purchases", &self.purchase).differs(what(stored.into()), facts)
     }
 }
 
+/// What a charge must be of.
+#[derive(Clone, Copy)]
+pub struct Posted<'a> {
+    /// The purchase; nil for a renewal.
+    pub purchase: PurchaseId,
+    /// Who pays.
+    pub subscription: SubscriptionId,
+    /// For whom.
+    pub organization: OrganizationId,
+    /// For what.
+    pub offer: OfferId,
+    /// In which currency.
+    pub currency: Currency,
+    /// The month of the service.
+    pub month: &'a str,
+    /// When, microseconds since 1970.
+    pub at: i64,
+    /// Percent of tax; `0` for none.
+    pub tax: &'a str,
+    /// Units that are paid for already.
+    pub before: i64,
+    /// Units that are paid for then.
+    pub after: i64,
+}
+
 /// What came earlier this month.
-struct Earlier {
-    accrued: String,
-    charged: i64,
+pub struct Earlier {
+    /// Exact sum of increases.
+    pub accrued: String,
+    /// What of it was charged, minor units.
+    pub charged: i64,
 }
 
 /// What a charge was computed from, as it is stored with it.
@@ -132,9 +174,10 @@ pub fn prove(shop: &Shop, found: &State, bought: &Bought) -> Result<(), Differen
     match (&bought.charge, &worked) {
         (None, _) if amount == 0 => Ok(()),
         (Some(charged), Some((worked, version, rule, part))) if amount > 0 => {
-            charge(bought, charged, worked.amount)?;
-            basis(bought, &charged.row, &earlier, (version, rule, *part), offer, worked)?;
-            ledger(shop, offer, bought, charged)
+            let posted = bought.posted();
+            charge(posted, charged, worked.amount)?;
+            basis(posted, &charged.row, &earlier, (version, rule, *part), offer, worked)?;
+            ledger(shop, offer, posted, charged)
         }
         (Some(charged), _) => Err(Row("charges", &charged.row.id).differs("this charge", "nothing was to be charged")),
         (None, _) => {
@@ -280,25 +323,30 @@ fn explained(bought: &Bought, given: &Given<'_>, worked: &Worked, rule: &str) ->
 }
 
 /// The charge's row is its line's.
-fn charge(bought: &Bought, charged: &Charged, amount: i64) -> Result<(), Difference> {
+///
+/// # Errors
+/// The first column that is not.
+pub fn charge(posted: Posted<'_>, charged: &Charged, amount: i64) -> Result<(), Difference> {
     let (row, named) = (&charged.row, Row("charges", &charged.row.id));
-    named.same("purchase_id", row.purchase, bought.purchase)?;
-    named.same("subscription_id", row.subscription, bought.subscription)?;
-    named.same("organization_id", row.organization, bought.organization)?;
-    named.same("offer_id", row.offer, bought.line.offer)?;
+    named.same("purchase_id", row.purchase, posted.purchase)?;
+    named.same("subscription_id", row.subscription, posted.subscription)?;
+    named.same("organization_id", row.organization, posted.organization)?;
+    named.same("offer_id", row.offer, posted.offer)?;
     named.same("amount", row.amount, amount)?;
-    named.same("currency", row.currency.as_str(), bought.currency.code())?;
-    named.same("month", row.month.as_str(), bought.line.after.month.as_str())?;
-    named.same("at", row.at, bought.at)?;
+    named.same("currency", row.currency.as_str(), posted.currency.code())?;
+    named.same("month", row.month.as_str(), posted.month)?;
+    named.same("at", row.at, posted.at)?;
     // No rate is stored as nothing and shown as 0; which of the two is what the sums of unbilled charges tell apart.
-    let shown = bought.answered.step("tax").map_or("", |why| why.value.as_str());
     let stored = if row.tax_rate.is_empty() { "0" } else { row.tax_rate.as_str() };
-    named.same("tax_rate", stored, shown)
+    named.same("tax_rate", stored, posted.tax)
 }
 
 /// What is stored with the charge as its basis is what it was worked out from.
-fn basis(
-    bought: &Bought,
+///
+/// # Errors
+/// The first part that is not.
+pub fn basis(
+    posted: Posted<'_>,
     row: &ChargeProof,
     earlier: &Earlier,
     (version, rule, (left, of)): (&Version, &str, (i64, i64)),
@@ -310,11 +358,11 @@ fn basis(
         named.differs(format!("a basis that cannot be read ({error})"), "what it was computed from")
     })?;
     named.same("basis.offer", basis.offer.as_str(), offer.slug.as_str())?;
-    named.same("basis.currency", basis.currency.as_str(), bought.currency.code())?;
+    named.same("basis.currency", basis.currency.as_str(), posted.currency.code())?;
     named.same("basis.price_version", basis.price_version, version.number)?;
     named.same("basis.spec", &basis.spec, &version.json)?;
-    named.same("basis.before", basis.before, bought.line.before.committed)?;
-    named.same("basis.after", basis.after, bought.line.after.next)?;
+    named.same("basis.before", basis.before, posted.before)?;
+    named.same("basis.after", basis.after, posted.after)?;
     named.same("basis.rule", basis.rule.as_str(), rule)?;
     named.same("basis.days_left", basis.days_left, left)?;
     named.same("basis.days_of", basis.days_of, of)?;
@@ -324,10 +372,13 @@ fn basis(
 }
 
 /// The ledger has exactly the postings that the charge implies.
-fn ledger(shop: &Shop, offer: &Offer, bought: &Bought, charged: &Charged) -> Result<(), Difference> {
+///
+/// # Errors
+/// The first posting that is missing, other or too much.
+pub fn ledger(shop: &Shop, offer: &Offer, posted: Posted<'_>, charged: &Charged) -> Result<(), Difference> {
     let row = &charged.row;
     let expected: Vec<_> =
-        shop.sellers(offer, bought.at).into_iter().filter_map(|seller| postings(bought, row, seller)).collect();
+        shop.sellers(offer, posted.at).into_iter().filter_map(|seller| postings(posted, row, seller)).collect();
     if expected.contains(&charged.postings) {
         return Ok(());
     }
@@ -350,7 +401,7 @@ fn ledger(shop: &Shop, offer: &Offer, bought: &Bought, charged: &Charged) -> Res
     Err(Row("transfers", &name).differs("this row", format!("charge {} has {} postings", row.id, expected.len())))
 }
 
-fn postings(bought: &Bought, row: &ChargeProof, seller: Option<(&str, &str)>) -> Option<Vec<TransferProof>> {
+fn postings(posted: Posted<'_>, row: &ChargeProof, seller: Option<(&str, &str)>) -> Option<Vec<TransferProof>> {
     let theirs = match seller {
         None => 0,
         Some((_, share)) => {
@@ -361,16 +412,16 @@ fn postings(bought: &Bought, row: &ChargeProof, seller: Option<(&str, &str)>) ->
     let ours = row.amount.checked_sub(theirs)?;
     let publisher = seller.map_or("", |(publisher, _)| publisher);
     let credits =
-        [(ours, format!("deferred_revenue/{}", bought.line.offer)), (theirs, format!("publisher_payable/{publisher}"))];
+        [(ours, format!("deferred_revenue/{}", posted.offer)), (theirs, format!("publisher_payable/{publisher}"))];
     let credits = credits.into_iter().filter(|(amount, _)| *amount > 0);
     let posting = |(leg, (amount, credit))| TransferProof {
         fact: row.id,
         leg,
-        debit: format!("unbilled/{}", bought.subscription),
+        debit: format!("unbilled/{}", posted.subscription),
         credit,
         amount,
-        currency: bought.currency.code().to_owned(),
-        at: bought.at,
+        currency: posted.currency.code().to_owned(),
+        at: posted.at,
     };
     Some((0..).zip(credits).map(posting).collect())
 }

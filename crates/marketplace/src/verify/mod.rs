@@ -12,6 +12,7 @@ mod days;
 mod evidence;
 mod extra;
 mod line;
+mod month;
 mod purchase;
 mod replay;
 mod shop;

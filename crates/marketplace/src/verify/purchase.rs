@@ -53,7 +53,10 @@ pub fn prove(
 }
 
 /// Takes a charge's row and postings out of the evidence.
-fn charged(
+///
+/// # Errors
+/// [`Difference`] where there is no such row.
+pub fn charged(
     fact: &Fact,
     id: ChargeId,
     currency: Currency,

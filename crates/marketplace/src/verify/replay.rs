@@ -13,6 +13,7 @@ use store::proof::{self, EntitlementProof, Fact};
 use super::days::day_of;
 use super::evidence::Evidence;
 use super::line::{self, Bought};
+use super::month::{self, Renewed};
 use super::shop::Shop;
 use super::told::{Completed, Installation, State, Told};
 use super::{Difference, PAGE, Row, Seen, VerifyError, purchase};
@@ -21,6 +22,7 @@ use super::{Difference, PAGE, Row, Seen, VerifyError, purchase};
 #[derive(Clone, Debug)]
 enum Change {
     Bought(Box<Bought>),
+    Renewed(Box<Renewed>),
     Installed { event: EventId, at: i64, told: Box<Installation>, on: bool },
 }
 
@@ -28,6 +30,7 @@ impl Change {
     fn event(&self) -> EventId {
         match self {
             Self::Bought(bought) => bought.event,
+            Self::Renewed(renewed) => renewed.event,
             Self::Installed { event, .. } => *event,
         }
     }
@@ -35,6 +38,7 @@ impl Change {
     fn after(&self) -> &State {
         match self {
             Self::Bought(bought) => &bought.line.after,
+            Self::Renewed(renewed) => &renewed.line.after,
             Self::Installed { told, .. } => &told.after,
         }
     }
@@ -42,6 +46,7 @@ impl Change {
     fn at(&self) -> i64 {
         match self {
             Self::Bought(bought) => bought.at,
+            Self::Renewed(renewed) => renewed.at,
             Self::Installed { at, .. } => *at,
         }
     }
@@ -50,7 +55,7 @@ impl Change {
     fn may_be_neutral(&self) -> bool {
         match self {
             Self::Bought(bought) => bought.is_neutral(),
-            Self::Installed { .. } => false,
+            Self::Renewed(_) | Self::Installed { .. } => false,
         }
     }
 }
@@ -121,6 +126,7 @@ impl Held {
         }
         match &change {
             Change::Bought(bought) => line::prove(shop, &self.state, bought)?,
+            Change::Renewed(renewed) => month::prove(shop, &self.state, renewed)?,
             Change::Installed { event, told, on, .. } => installed(&self.state, *event, told, *on)?,
         }
         if version > self.state.version {
@@ -186,6 +192,13 @@ impl Replay {
                 self.enter(shop, key, Change::Installed { event: fact.id, at: fact.at, told, on })
             }
             Told::Completed(told) => self.completed(shop, fact, *told, evidence, seen),
+            Told::Turned(told) => {
+                for renewed in month::lines(fact, *told, evidence, seen)? {
+                    let key = (renewed.organization, renewed.line.offer);
+                    self.enter(shop, key, Change::Renewed(Box::new(renewed)))?;
+                }
+                Ok(())
+            }
             Told::Other => Ok(()),
         }
     }

@@ -77,6 +77,25 @@ pub struct Completed {
     pub lines: Vec<Line>,
 }
 
+/// `month.turned`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Turned {
+    /// Whose.
+    pub organization: OrganizationId,
+    /// Who pays.
+    pub subscription: Option<SubscriptionId>,
+    /// The payer's currency.
+    pub currency: Option<kernel::Currency>,
+    /// The month that came, by its first day.
+    pub month: String,
+    /// Percent; empty for none.
+    pub tax_rate: String,
+    /// Whether the payer could not pay.
+    pub suspended: bool,
+    /// What was renewed or ended.
+    pub lines: Vec<Line>,
+}
+
 /// `billing.set_up`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct SetUp {
@@ -150,6 +169,8 @@ pub struct PayerTold {
 pub enum Told {
     /// A purchase.
     Completed(Box<Completed>),
+    /// A month that came.
+    Turned(Box<Turned>),
     /// A link.
     SetUp(SetUp),
     /// Installed (`true`) or removed.
@@ -177,6 +198,7 @@ impl Told {
     pub fn of(fact: &Fact) -> Result<Self, Difference> {
         let told = match fact.kind.as_str() {
             "purchase.completed" => Self::Completed(Box::new(read(fact)?)),
+            "month.turned" => Self::Turned(Box::new(read(fact)?)),
             "billing.set_up" => Self::SetUp(read(fact)?),
             "extension.installed" => Self::Installation(Box::new(read(fact)?), true),
             "extension.removed" => Self::Installation(Box::new(read(fact)?), false),
@@ -184,6 +206,7 @@ impl Told {
         };
         let organization = match &told {
             Self::Completed(told) => Some(told.organization),
+            Self::Turned(told) => Some(told.organization),
             Self::SetUp(told) => Some(told.organization),
             Self::Installation(told, _) => Some(told.organization),
             Self::Other => fact.organization,

@@ -1,0 +1,141 @@
+//! The month's turn as a job: at 02:00 UTC on the 1st, under a lease, all organizations that have not come to the
+//! month by a command of their own are brought there, through the till like everything else. It is found from the data
+//! what is due, so a server that was down for months does what it missed, and two schedulers at once do it once.
+
+use crate::problem::Problem;
+use crate::state::{State, store_problem, unavailable};
+use actix_web::web::Data;
+use chrono::TimeDelta;
+use kernel::{Clock, Month, OrganizationId, SystemClock, Timestamp, micros};
+use marketplace::order::Command;
+use marketplace::till::{Failure, Till};
+use std::time::Duration;
+use store::{Db, StoreError, leases, months, settings};
+use tokio::task::JoinSet;
+
+/// Hours after the month's begin at which the job comes.
+const HOUR: i64 = 2;
+/// How often the job looks whether a month has come.
+const LOOK: Duration = Duration::from_secs(30);
+/// Name of the lease under which months are turned.
+const LEASE: &str = "month-turn";
+/// How long the lease is held without renewal.
+const LEASE_SECONDS: i64 = 120;
+/// Organizations handed to the till at a time: some batches of it, and small beside its queue.
+const STRIDE: i64 = 256;
+
+/// The month that organizations are to have come to at `now`.
+pub fn due_at(now: Timestamp) -> Month {
+    Month::of(now.checked_sub_signed(TimeDelta::hours(HOUR)).unwrap_or(now))
+}
+
+/// Brings all organizations to `month`; how many came.
+///
+/// # Errors
+/// The store's; what was done stays done, and the next run goes on.
+pub async fn turn_all(db: &Db, till: &Till, month: Month) -> Result<u64, StoreError> {
+    let (mut turned, mut after) = (0, None);
+    loop {
+        let due = months::due(db, month, after, STRIDE).await?;
+        let Some(last) = due.last().copied() else { return Ok(turned) };
+        after = Some(last);
+        turned += stride(till, due, month).await?;
+    }
+}
+
+async fn stride(till: &Till, due: Vec<OrganizationId>, month: Month) -> Result<u64, StoreError> {
+    let mut handed = JoinSet::new();
+    for organization in due {
+        let till = till.clone();
+        handed.spawn(async move { till.submit(Command::turn(organization, month)).await });
+    }
+    let mut turned = 0;
+    let mut failed = None;
+    while let Some(answer) = handed.join_next().await {
+        match answer {
+            Ok(Ok(_)) => turned += 1,
+            Ok(Err(Failure::Unavailable)) => failed = Some(StoreError::Unavailable("the till is full or away".into())),
+            Ok(Err(failure)) => failed = Some(StoreError::Refused(format!("an organization's month: {failure:?}"))),
+            Err(error) => failed = Some(StoreError::Refused(error.to_string())),
+        }
+    }
+    metrics::counter!("months_turned_total").increment(turned);
+    failed.map_or(Ok(turned), Err)
+}
+
+/// Turns months as they come, until told to stop.
+pub async fn keep_turning(state: Data<State>, mut stop: tokio::sync::watch::Receiver<bool>) {
+    loop {
+        match look(&state).await {
+            Ok(0) => {}
+            Ok(turned) => tracing::info!(turned, "a month came"),
+            Err(error) => tracing::warn!(%error, "a month's turn waits; it goes on by itself"),
+        }
+        tokio::select! {
+            _ = stop.changed() => break,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+async fn look(state: &State) -> Result<u64, StoreError> {
+    let month = due_at(state.now());
+    if months::earliest(&state.db, month).await?.is_none() {
+        return Ok(0);
+    }
+    let now = SystemClock.now();
+    let until = now + TimeDelta::seconds(LEASE_SECONDS);
+    let held =
+        state.db.write("month-turn", async |tx| leases::take(tx, LEASE, state.process, now, until).await).await?;
+    // Another process is at it; what it leaves is found the next time. Both at once would do no harm but work.
+    if held.is_none() {
+        return Ok(0);
+    }
+    let turned = turn_all(&state.db, &state.till, month).await;
+    let given = state.db.write("month-turn", async |tx| leases::give_back(tx, LEASE, state.process).await).await;
+    if let Err(error) = given as Result<(), StoreError> {
+        tracing::debug!(%error, "the lease of months runs out by itself");
+    }
+    turned
+}
+
+/// Runs what falls due on the test clock's way to `target`, in order: the clock stands at each month's hour while its
+/// month is turned.
+///
+/// # Errors
+/// `unavailable` where the till cannot take it now; what was done stays done.
+pub async fn on_the_way(state: &State, target: Timestamp) -> Result<(), Problem> {
+    let Some(stored) = settings::number(&state.db, settings::CLOCK).await.map_err(store_problem)? else {
+        return Ok(());
+    };
+    if micros(target) < stored {
+        return Ok(());
+    }
+    while let Some(behind) = months::earliest(&state.db, due_at(target)).await.map_err(store_problem)? {
+        let month = behind.next();
+        let hour = month.start() + TimeDelta::hours(HOUR);
+        show(state, hour).await?;
+        let turned = turn_all(&state.db, &state.till, month).await.map_err(store_problem)?;
+        if turned == 0 {
+            return Err(unavailable());
+        }
+    }
+    Ok(())
+}
+
+/// Lets the test clock show an instant, if it is later than what it shows.
+async fn show(state: &State, instant: Timestamp) -> Result<(), Problem> {
+    let write = state.db.write("move-clock", async |tx| {
+        settings::hold(tx, settings::CLOCK).await?;
+        let stored = settings::number(tx, settings::CLOCK).await?.unwrap_or(i64::MAX);
+        if stored < micros(instant) {
+            settings::set_number(tx, settings::CLOCK, micros(instant)).await?;
+        }
+        Ok::<(), StoreError>(())
+    });
+    write.await.map_err(store_problem)?;
+    if state.clock.is_test() && state.now() < instant {
+        state.clock.set_test(Some(instant));
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! Which organizations a new month has not come to yet.
+
+use crate::row::Row;
+use crate::{Reads, StoreError};
+use kernel::{Id, Month, OrganizationId};
+
+/// Organizations with something paid of a month before `month`, by id, after one.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn due(
+    reads: &impl Reads,
+    month: Month,
+    after: Option<OrganizationId>,
+    limit: i64,
+) -> Result<Vec<OrganizationId>, StoreError> {
+    let after = after.map_or(uuid::Uuid::nil(), Id::uuid);
+    let rows = reads
+        .rows(
+            "SELECT DISTINCT organization_id FROM entitlements \
+             WHERE month < $1 AND (next > 0 OR committed > 0) AND organization_id > $2 ORDER BY organization_id LIMIT $3",
+            vec![month.to_string().into(), after.into(), limit.into()],
+        )
+        .await?;
+    rows.iter().map(|row| row.id("organization_id")).collect()
+}
+
+/// The earliest month that something paid is still of, if it is before `month`.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn earliest(reads: &impl Reads, month: Month) -> Result<Option<Month>, StoreError> {
+    let rows = reads
+        .rows(
+            "SELECT month FROM entitlements WHERE month < $1 AND (next > 0 OR committed > 0) ORDER BY month LIMIT 1",
+            vec![month.to_string().into()],
+        )
+        .await?;
+    rows.first().map(|row| row.word("month")).transpose()
+}
