@@ -24,6 +24,21 @@ const DAMAGE: &[(&str, &str)] = &[
     ("charges", "UPDATE charges SET month = '2018-05-01'"),
     ("charges", "UPDATE charges SET basis = replace(basis, '5.10', '5.00') WHERE basis LIKE '%5.10%'"),
     ("charges", "DELETE FROM charges"),
+    // what a new month charged
+    ("charges", "UPDATE charges SET amount = amount + 1 WHERE month = '2018-05-01'"),
+    ("charges", "UPDATE charges SET month = '2018-06-01' WHERE month = '2018-05-01'"),
+    ("charges", "UPDATE charges SET purchase_id = id WHERE month = '2018-05-01'"),
+    (
+        "charges",
+        "UPDATE charges SET basis = replace(basis, '5.10', '5.00') WHERE month = '2018-05-01' AND basis LIKE '%5.10%'",
+    ),
+    ("charges", "UPDATE charges SET tax_rate = '19' WHERE month = '2018-05-01'"),
+    ("charges", "DELETE FROM charges WHERE month = '2018-05-01'"),
+    (
+        "events",
+        "UPDATE events SET public = replace(public, '\"committed\":7', '\"committed\":8') WHERE kind = 'month.turned'",
+    ),
+    ("events", "DELETE FROM events WHERE kind = 'month.turned'"),
     // entitlement
     ("entitlements", "UPDATE entitlements SET committed = committed + 1"),
     ("entitlements", "UPDATE entitlements SET next = next + 1"),
@@ -58,6 +73,7 @@ async fn one_tampered_row_is_found(app: &App) {
     let all = [("ms.vss-vstsuser", 5), ("berichthaus.tfstimetracker", 12)];
     ada.buys_all("fabrikam", &all, Billing::Existing(&payer)).await.status(201);
     ada.buys("fabrikam", "ms.vss-vstsuser", 7, Billing::Linked).await.status(201);
+    app.move_clock("2018-05-01T02:00:00Z").await;
     app.events().await;
     app.stop().await;
     app.verify();
