@@ -9,6 +9,7 @@ use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseBackend};
 mod m0001_first_purchase;
 mod m0002_shop;
 mod m0003_months;
+mod m0004_invoices;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_first_purchase::Migration),
             Box::new(m0002_shop::Migration),
             Box::new(m0003_months::Migration),
+            Box::new(m0004_invoices::Migration),
         ]
     }
 }

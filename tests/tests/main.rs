@@ -5,6 +5,7 @@ mod bad_input;
 mod catalogue;
 mod directory;
 mod faults;
+mod invoices;
 mod journeys;
 mod months;
 mod operations;

@@ -39,6 +39,19 @@ const DAMAGE: &[(&str, &str)] = &[
         "UPDATE events SET public = replace(public, '\"committed\":7', '\"committed\":8') WHERE kind = 'month.turned'",
     ),
     ("events", "DELETE FROM events WHERE kind = 'month.turned'"),
+    // invoice
+    ("invoices", "UPDATE invoices SET net = net + 1"),
+    ("invoices", "UPDATE invoices SET tax = tax + 1, total = total + 1"),
+    ("invoices", "UPDATE invoices SET number = 'P-2018-000002'"),
+    ("invoices", "UPDATE invoices SET due_on = '2018-12-31'"),
+    ("invoices", "UPDATE invoices SET bill = '2018-04-01'"),
+    ("invoices", "UPDATE invoices SET document = replace(document, 'DE', 'FR')"),
+    ("invoices", "DELETE FROM invoices"),
+    ("counters", "UPDATE counters SET last = last + 1"),
+    ("charges", "UPDATE charges SET bill = '2018-06-01' WHERE bill = '2018-05-01'"),
+    ("transfers", "UPDATE transfers SET amount = amount + 1 WHERE debit LIKE 'receivable/%'"),
+    ("transfers", "DELETE FROM transfers WHERE debit LIKE 'receivable/%'"),
+    ("events", "DELETE FROM events WHERE kind = 'invoice.issued'"),
     // entitlement
     ("entitlements", "UPDATE entitlements SET committed = committed + 1"),
     ("entitlements", "UPDATE entitlements SET next = next + 1"),
@@ -73,7 +86,8 @@ async fn one_tampered_row_is_found(app: &App) {
     let all = [("ms.vss-vstsuser", 5), ("berichthaus.tfstimetracker", 12)];
     ada.buys_all("fabrikam", &all, Billing::Existing(&payer)).await.status(201);
     ada.buys("fabrikam", "ms.vss-vstsuser", 7, Billing::Linked).await.status(201);
-    app.move_clock("2018-05-01T02:00:00Z").await;
+    app.move_clock("2018-05-02T00:00:00Z").await;
+    ada.buys("fabrikam", "ms.vss-vstsuser", 9, Billing::Linked).await.status(201);
     app.events().await;
     app.stop().await;
     app.verify();
@@ -101,6 +115,7 @@ fn one_row(table: &str, damage: &str) -> String {
         "entitlements" => "offer_id",
         "transfers" => "fact",
         "unbilled" => "subscription_id",
+        "counters" => "name",
         _ => "id",
     };
     let (act, fits) = damage.split_once(" WHERE ").unwrap_or((damage, "1 = 1"));

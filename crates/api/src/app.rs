@@ -21,9 +21,11 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use anyhow::Context;
+use billing::invoice::Seller;
 use billing::{PaymentMethods, TaxRates};
 use kernel::{Clock, IdSource, SystemClock, Timestamp};
 use marketplace::catalogue::Catalogue;
+use marketplace::invoicing::Terms;
 use marketplace::till::{Limits, Till};
 use marketplace::{Policy, Shelf, catalogue, seed};
 use std::net::TcpListener;
@@ -191,6 +193,21 @@ pub fn policy(config: &Config, secret: &Secret) -> Result<Policy, Fault> {
         },
         quote_key: quote_key(secret),
     })
+}
+
+/// How this installation bills.
+pub fn terms(config: &Config) -> Terms {
+    let seller = &config.seller;
+    Terms {
+        seller: Seller {
+            name: seller.name.to_string(),
+            country: seller.country,
+            address: seller.address.clone(),
+            tax_id: seller.tax_id.clone(),
+        },
+        series: seller.series.clone(),
+        due_days: config.payments.due_days,
+    }
 }
 
 /// Brings the schema up to date, one process at a time.

@@ -59,7 +59,7 @@ pub enum Command {
     /// Keys of the platform's services.
     #[command(subcommand)]
     Key(Key),
-    /// Run what is due: organizations come to their month, and it is charged.
+    /// Run what is due: organizations come to their month, it is charged, and invoices are issued.
     Renew {
         /// Up to this day; today where it is left out.
         #[arg(long, value_name = "DATE", value_parser = kernel::parse_date)]

@@ -211,17 +211,22 @@ async fn renew(config: &Config, until: Option<chrono::NaiveDate>) -> Result<Exit
     let lanes = app::lanes(config, &db);
     let (till, working) = Till::open(db.clone(), shelf, policy, clock, (limits, lanes), Arc::new(|_| ()));
     let month = until.map_or(months::due_at(at), Month::of_date);
-    let turned = months::turn_all(&db, &till, month).await;
+    let ran = months::run(&db, &till, &app::terms(config), month, at).await;
     till.close();
     working.finish().await;
-    println!("{} organizations came to {month}", turned?);
+    println!("{}", ran?);
     Ok(ExitCode::SUCCESS)
 }
 
 async fn explain_fact(config: &Config, id: &str) -> Result<ExitCode, Fault> {
-    let charge = id.parse().map_err(|e| anyhow!("{id} names no charge: {e}"))?;
     let db = ready(config).await?;
-    let Some(text) = explain::explain(&db, charge).await? else { bail!("there is no charge {id}") };
+    let text = if let Ok(invoice) = id.parse() {
+        explain::explain_invoice(&db, invoice).await?
+    } else {
+        let charge = id.parse().map_err(|e| anyhow!("{id} names no charge and no invoice: {e}"))?;
+        explain::explain(&db, charge).await?
+    };
+    let Some(text) = text else { bail!("there is no {id}") };
     print!("{text}");
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 //!
 //! Pure: nothing here reads a database or a clock.
 
+pub mod invoice;
 pub mod ledger;
 pub mod new_subscription;
 pub mod payer;

@@ -193,6 +193,7 @@ impl NewSubscription {
             },
             spending_limit: false,
             marketplace_enabled: false,
+            billed_through: None,
         }
     }
 
@@ -216,6 +217,7 @@ impl NewSubscription {
             marketplace_enabled: false,
             profile: serde_json::to_string(&self.profile()).unwrap_or_else(|_| "{}".into()),
             created_at: at,
+            billed_through: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A subscription as a payer, and whether it can pay for something.
 
 use crate::reason::{Reason, ReasonCode};
-use kernel::{CountryCode, Currency, Permission, Role, SubscriptionId, SubscriptionRole, TextError, grants};
+use kernel::{CountryCode, Currency, Month, Permission, Role, SubscriptionId, SubscriptionRole, TextError, grants};
 use store::subscriptions::SubscriptionRow;
 
 kernel::string_enum! {
@@ -75,6 +75,8 @@ pub struct Payer {
     pub spending_limit: bool,
     /// Whether partner offers are allowed to it.
     pub marketplace_enabled: bool,
+    /// The last month that it was billed for.
+    pub billed_through: Option<Month>,
 }
 
 impl TryFrom<&SubscriptionRow> for Payer {
@@ -90,6 +92,7 @@ impl TryFrom<&SubscriptionRow> for Payer {
             method: row.payment_method.parse()?,
             spending_limit: row.spending_limit,
             marketplace_enabled: row.marketplace_enabled,
+            billed_through: row.billed_through,
         })
     }
 }
@@ -161,6 +164,7 @@ mod tests {
             method: PaymentMethod::Invoice,
             spending_limit: false,
             marketplace_enabled: false,
+            billed_through: None,
         }
     }
 

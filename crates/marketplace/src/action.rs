@@ -182,6 +182,7 @@ mod tests {
             method: PaymentMethod::Invoice,
             spending_limit: false,
             marketplace_enabled: false,
+            billed_through: None,
         }
     }
 

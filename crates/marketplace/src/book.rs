@@ -31,7 +31,7 @@ pub struct PayerBook {
     pub payer: Payer,
     /// How many organizations will be billed for how many units of what.
     pub renewals: BTreeMap<(OfferId, i64), i64>,
-    /// What was charged and is on no invoice yet, by month of service and tax rate.
+    /// What was charged and is on no invoice yet, by bill and tax rate.
     pub unbilled: BTreeMap<(Month, TaxRate), i64>,
 }
 
@@ -155,7 +155,7 @@ impl Book {
         }
         for row in holdings.unbilled {
             if let Some(payer) = self.payers.get_mut(&row.subscription) {
-                payer.unbilled.insert((row.month, TaxRate::stored(&row.tax_rate)), row.amount);
+                payer.unbilled.insert((row.bill, TaxRate::stored(&row.tax_rate)), row.amount);
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::decide::{self, Line, Payment, Priced};
 use crate::order::{Act, Caller, Command, Order};
 use crate::quote::{self, PurchaseView, QuoteView};
 use crate::refusal::{Refusal, Scope};
+use billing::invoice::bill;
 use billing::ledger::{Posting, Share, postings_of_charge};
 use chrono::TimeDelta;
 use kernel::{
@@ -30,6 +31,8 @@ pub struct NewCharge {
     pub subscription: SubscriptionId,
     /// Tax rate of it.
     pub tax_rate: billing::TaxRate,
+    /// The month on whose first day it is billed.
+    pub bill: Month,
     /// The line that it is of.
     pub line: Line,
     /// The ledger's postings.
@@ -262,6 +265,8 @@ fn buy(
         Payment::Missing => return Decision::Nothing,
     };
 
+    // What is bought within a month is billed on the next first.
+    let bill = bill(Month::of(now).next(), payer.billed_through);
     let mut body = priced.body;
     body.subscription = Some(subscription);
     let mut charges = Vec::new();
@@ -286,7 +291,8 @@ fn buy(
             let share = share.as_ref().map(|(publisher, part)| Share { publisher, part });
             let postings = postings_of_charge(charge, subscription, line.offer.id, line.now, share);
             let tax_rate = priced.rate.clone();
-            charges.push(NewCharge { id: charge, purchase: Some(id), subscription, tax_rate, line, postings });
+            let purchase = Some(id);
+            charges.push(NewCharge { id: charge, purchase, subscription, tax_rate, bill, line, postings });
         }
     }
 
@@ -320,7 +326,7 @@ fn buy(
     book.earlier.insert((caller.user, key.to_owned()), earlier);
     let account = book.payers.entry(subscription).or_insert_with(|| PayerBook::new(payer));
     for charge in &charges {
-        let slot = account.unbilled.entry((charge.line.after.month, priced.rate.clone())).or_insert(0);
+        let slot = account.unbilled.entry((charge.bill, priced.rate.clone())).or_insert(0);
         *slot = slot.saturating_add(charge.line.now.minor());
     }
     for (next_before, row) in &rows {

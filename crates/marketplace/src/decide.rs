@@ -417,8 +417,9 @@ fn next_invoice(
     let existing = payment.payer().and_then(|payer| book.payers.get(&payer.id));
     let mut renewals = existing.map(|payer| payer.renewals.clone()).unwrap_or_default();
     if let Some(payer) = existing {
-        let unbilled = payer.unbilled.iter().map(|((_, rate), minor)| (rate.clone(), Money::new(*minor, currency)));
-        amounts.extend(unbilled);
+        // What waits for this month's own bill is on the one before.
+        let waits = payer.unbilled.iter().filter(|((bill, _), _)| *bill > Month::of(now));
+        amounts.extend(waits.map(|((_, rate), minor)| (rate.clone(), Money::new(*minor, currency))));
     }
     let mut change: BTreeMap<_, i64> = BTreeMap::new();
     for line in lines {

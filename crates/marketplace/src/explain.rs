@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use kernel::{ChargeBasis, ChargeId, Currency, Model, Money, PriceSpec, Step, UnitPrice, rfc3339};
+use crate::bill::Bill;
+use crate::catalogue::Catalogue;
+use kernel::{ChargeBasis, ChargeId, Currency, InvoiceId, Model, Money, PriceSpec, Step, UnitPrice, rfc3339};
 use store::proof::TransferProof;
 use store::purchases::ChargeRow;
 use store::{Reads, StoreError};
@@ -28,6 +30,44 @@ pub async fn explain(reads: &impl Reads, id: ChargeId) -> Result<Option<String>,
     );
     let postings = store::proof::transfers(reads, &[id]).await?;
     Ok(Some(text(&charge, &basis, &organization, &payer, &postings)))
+}
+
+/// The derivation of an invoice: each line as its charge is explained, then the sums and the tax; none where there is no
+/// such invoice.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn explain_invoice(reads: &impl Reads, id: InvoiceId) -> Result<Option<String>, StoreError> {
+    let Some(row) = store::invoices::find(reads, id).await? else { return Ok(None) };
+    let catalogue = Catalogue::load(reads).await?;
+    let bill = Bill::issued(reads, &catalogue, &row).await?;
+    let mut text = format!("Invoice {} ({id}): {} {}\n\n", row.number, bill.total, row.currency);
+    let head = [
+        ("subscription", row.subscription.to_string()),
+        ("issued", row.issued_on.to_string()),
+        ("to be paid by", row.due_on.to_string()),
+        ("for the first of", row.bill.to_string()),
+    ];
+    for (name, value) in head {
+        let _ = writeln!(text, "  {name:<16} {value}");
+    }
+    let mut organization = None;
+    for line in &bill.lines {
+        if organization != Some(line.organization.id) {
+            organization = Some(line.organization.id);
+            let _ = writeln!(text, "\n{} ({})", line.organization.name, line.organization.slug);
+        }
+        let charge = line.charge.map(|charge| charge.to_string()).unwrap_or_default();
+        let _ = writeln!(text, "\n {}, {} of {}, {charge}: {}", line.offer, line.kind, line.month, line.amount);
+        derivation(&mut text, &line.why);
+    }
+    text.push_str("\nTax, taken once on each sum, and shared over its lines\n");
+    for tax in &bill.taxes {
+        let rate = if tax.rate.is_empty() { "no rate".to_owned() } else { format!("{} %", tax.rate) };
+        let _ = writeln!(text, "  {rate} of {} = {}", tax.net, tax.tax);
+    }
+    let _ = writeln!(text, "\nNet {} + tax {} = {} {}", bill.net, bill.tax, bill.total, row.currency);
+    Ok(Some(text))
 }
 
 fn text(

@@ -4,11 +4,13 @@
 //! what they left into rows, and [`till`] runs all three in one transaction for all that wait.
 
 pub mod action;
+pub mod bill;
 pub mod book;
 pub mod catalogue;
 pub mod command;
 pub mod decide;
 pub mod explain;
+pub mod invoicing;
 pub mod order;
 pub mod policy;
 pub mod question;

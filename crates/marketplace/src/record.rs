@@ -85,10 +85,10 @@ fn charge_rows(record: &mut Record, write: &Writes, unbilled: &mut BTreeMap<(Sub
             line.after.month.to_string().into(),
             charge.tax_rate.as_str().into(),
             basis.into(),
+            charge.bill.to_string().into(),
             at.into(),
         ]);
-        let sum =
-            unbilled.entry((charge.subscription, line.after.month, charge.tax_rate.as_str().to_owned())).or_insert(0);
+        let sum = unbilled.entry((charge.subscription, charge.bill, charge.tax_rate.as_str().to_owned())).or_insert(0);
         *sum = sum.saturating_add(line.now.minor());
         for posting in &charge.postings {
             record.transfers.push([

@@ -371,6 +371,7 @@ fn row(subscription: &Subscription, id: SubscriptionId, profile: String, created
         marketplace_enabled: subscription.marketplace_enabled,
         profile,
         created_at,
+        billed_through: None,
     }
 }
 

@@ -5,6 +5,7 @@ use crate::book::{Book, OrganizationBook, PayerBook};
 use crate::catalogue::Offer;
 use crate::command::{NewCharge, State, Writes, keep, partner_share};
 use crate::decide::Line;
+use billing::invoice::bill;
 use billing::ledger::{Share, postings_of_charge};
 use billing::{Payer, TaxRate};
 use kernel::{
@@ -96,7 +97,8 @@ fn one(
             let share = share.as_ref().map(|(publisher, part)| Share { publisher, part });
             let postings = postings_of_charge(id, payer.id, line.offer.id, line.now, share);
             let (subscription, tax_rate) = (payer.id, rate.clone());
-            charges.push(NewCharge { id, purchase: None, subscription, tax_rate, line: line.clone(), postings });
+            let (bill, line) = (bill(month, payer.billed_through), line.clone());
+            charges.push(NewCharge { id, purchase: None, subscription, tax_rate, bill, line, postings });
             id
         });
         lines.push(TurnedLine {
@@ -118,7 +120,7 @@ fn one(
         lines,
     };
     if let Some(account) = payer.and_then(|payer| book.payers.get_mut(&payer.id)) {
-        owe(account, &charges, month, &rate);
+        owe(account, &charges, &rate);
     }
     keep(book, organization, None, after.into_iter(), now);
     let public = serde_json::to_string(&told).unwrap_or_default();
@@ -134,9 +136,9 @@ fn one(
 }
 
 /// What the payer will be billed for it.
-fn owe(account: &mut PayerBook, charges: &[NewCharge], month: Month, rate: &TaxRate) {
+fn owe(account: &mut PayerBook, charges: &[NewCharge], rate: &TaxRate) {
     for charge in charges {
-        let sum = account.unbilled.entry((month, rate.clone())).or_insert(0);
+        let sum = account.unbilled.entry((charge.bill, rate.clone())).or_insert(0);
         *sum = sum.saturating_add(charge.line.now.minor());
     }
 }
@@ -158,7 +160,8 @@ fn renewed(
         changed_at: now,
         ..before.clone()
     };
-    let basis = paying.filter(|_| after.committed > 0).and_then(|payer| full_month(&offer, payer.currency, &after));
+    let priced = paying.filter(|_| after.committed > 0);
+    let basis = priced.and_then(|payer| full_month(&offer, payer.currency, month, after.committed));
     // What cannot be priced is suspended rather than given away.
     if basis.is_none() && !offer.is_free() {
         after.committed = 0;
@@ -167,16 +170,17 @@ fn renewed(
     Line { offer, before, after, basis, now: amount, renewal: amount }
 }
 
-/// A full month at the version in force on its first day.
-fn full_month(offer: &Offer, currency: Currency, after: &EntitlementRow) -> Option<ChargeBasis> {
-    let version = offer.price_on(currency, after.month.first_day())?;
+/// A full month of so many units, at the version in force on its first day; none where it has no price.
+#[must_use]
+pub fn full_month(offer: &Offer, currency: Currency, month: Month, units: i64) -> Option<ChargeBasis> {
+    let version = offer.price_on(currency, month.first_day())?;
     let inputs = ChargeInputs {
         offer: offer.slug.to_string(),
         currency,
         price_version: version.version,
         before: 0,
-        after: after.committed,
-        fraction: DayRule::None.fraction(after.month.start()),
+        after: units,
+        fraction: DayRule::None.fraction(month.start()),
         accrued_before: Exact::zero(),
         charged_before: 0,
     };

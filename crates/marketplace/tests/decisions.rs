@@ -59,6 +59,7 @@ impl Shop {
             method: PaymentMethod::Card,
             spending_limit: false,
             marketplace_enabled: false,
+            billed_through: None,
         };
         let row = store::till::OrganizationRow {
             id: organization,

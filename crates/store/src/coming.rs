@@ -2,7 +2,8 @@
 
 use crate::row::Row;
 use crate::{Reads, StoreError};
-use kernel::{Id, OfferId, OrganizationId, SubscriptionId};
+use kernel::{Id, Month, OfferId, OrganizationId, SubscriptionId};
+use sea_orm::Value;
 use std::collections::HashMap;
 
 /// An organization's part of what is coming.
@@ -20,26 +21,30 @@ pub struct ComingRow {
     pub renewals: Vec<(OfferId, i64)>,
 }
 
-/// The parts of organizations billed to a payer, by id, after one.
+/// The parts of organizations billed to a payer as they stand in `month`, by id, after one.
 ///
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn of_payer(
     reads: &impl Reads,
     payer: SubscriptionId,
+    month: Month,
     after: Option<OrganizationId>,
     limit: i64,
 ) -> Result<Vec<ComingRow>, StoreError> {
     let after = after.map_or(uuid::Uuid::nil(), Id::uuid);
     let page = "FROM links l JOIN organizations o ON o.id = l.organization_id \
-         WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND o.id > $2 ORDER BY o.id LIMIT $3";
-    let values = || vec![payer.uuid().into(), after.into(), limit.into()];
+         JOIN subscriptions s ON s.id = l.subscription_id WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND o.id > $2 ORDER BY o.id LIMIT $3";
+    let values = || -> Vec<Value> { vec![payer.uuid().into(), after.into(), limit.into()] };
+    // Whatever waits is on the bill of this month, which may not be out yet, or of the next.
+    let bills = [month.to_string().into(), month.next().to_string().into()];
     let sql = format!(
         "SELECT o.id, o.slug, o.name, COALESCE((SELECT CAST(SUM(c.amount) AS BIGINT) FROM charges c \
-         WHERE c.subscription_id = l.subscription_id AND c.organization_id = o.id), 0) AS charged {page}"
+         WHERE c.subscription_id = l.subscription_id AND c.bill IN ($4, $5) AND c.bill > s.billed_through \
+         AND c.organization_id = o.id), 0) AS charged {page}"
     );
     let mut rows = Vec::new();
-    for row in reads.rows(&sql, values()).await? {
+    for row in reads.rows(&sql, values().into_iter().chain(bills).collect()).await? {
         rows.push(ComingRow {
             organization: row.id("id")?,
             slug: row.text("slug")?,

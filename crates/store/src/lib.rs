@@ -9,6 +9,7 @@ pub mod coming;
 pub mod db;
 pub mod entitlements;
 pub mod idempotency;
+pub mod invoices;
 pub mod leases;
 pub mod months;
 pub mod organizations;

@@ -7,8 +7,8 @@ mod rows;
 mod trail;
 
 pub use rows::{
-    ChargeProof, EntitlementProof, LinkProof, PriceProof, PurchaseProof, TransferProof, charges, currencies,
-    entitlements_after, links, prices, purchases, transfers,
+    BilledProof, ChargeProof, EntitlementProof, LinkProof, PriceProof, PurchaseProof, TransferProof, charges, counters,
+    currencies, entitlements_after, invoices, links, prices, purchases, transfers,
 };
 pub use trail::{Fact, checkpoints, event_without_block, facts_after, facts_of_none, next_number, unchained_blocks};
 
@@ -98,6 +98,8 @@ pub struct Counts {
     pub unchained: i64,
     /// Checkpoints.
     pub checkpoints: i64,
+    /// Invoices.
+    pub invoices: i64,
 }
 
 /// Counts the tables.
@@ -110,7 +112,7 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
          (SELECT COUNT(*) FROM entitlements) AS entitlements, (SELECT COUNT(*) FROM events) AS events, \
          (SELECT COUNT(*) FROM blocks WHERE number IS NOT NULL) AS chained, \
          (SELECT COUNT(*) FROM blocks WHERE number IS NULL) AS unchained, \
-         (SELECT COUNT(*) FROM checkpoints) AS checkpoints";
+         (SELECT COUNT(*) FROM checkpoints) AS checkpoints, (SELECT COUNT(*) FROM invoices) AS invoices";
     let rows = reads.rows(sql, vec![]).await?;
     let Some(row) = rows.first() else { return Ok(Counts::default()) };
     Ok(Counts {
@@ -124,6 +126,7 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
         chained: row.int("chained")?,
         unchained: row.int("unchained")?,
         checkpoints: row.int("checkpoints")?,
+        invoices: row.int("invoices")?,
     })
 }
 
@@ -132,7 +135,7 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
 pub struct UnbilledDifference {
     /// The payer.
     pub subscription: SubscriptionId,
-    /// Month of the service.
+    /// The bill.
     pub month: String,
     /// Tax rate.
     pub tax_rate: String,
@@ -147,8 +150,10 @@ pub struct UnbilledDifference {
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn unbilled_difference(reads: &impl Reads) -> Result<Option<UnbilledDifference>, StoreError> {
-    let sums = "(SELECT subscription_id, month, tax_rate, CAST(SUM(amount) AS BIGINT) AS amount FROM charges \
-                GROUP BY subscription_id, month, tax_rate)";
+    // What is on an invoice waits no more.
+    let sums = "(SELECT subscription_id, bill AS month, tax_rate, CAST(SUM(amount) AS BIGINT) AS amount FROM charges x \
+                WHERE NOT EXISTS (SELECT 1 FROM invoices i WHERE i.subscription_id = x.subscription_id AND i.bill = x.bill) \
+                GROUP BY subscription_id, bill, tax_rate)";
     let same = "u.subscription_id = c.subscription_id AND u.month = c.month AND u.tax_rate = c.tax_rate";
     let statements = [
         format!(
@@ -157,7 +162,7 @@ pub async fn unbilled_difference(reads: &impl Reads) -> Result<Option<UnbilledDi
         ),
         format!(
             "SELECT u.subscription_id, u.month, u.tax_rate, u.amount AS stored, CAST(NULL AS BIGINT) AS charged \
-             FROM unbilled u WHERE NOT EXISTS (SELECT 1 FROM charges c WHERE {same}) LIMIT 1"
+             FROM unbilled u WHERE NOT EXISTS (SELECT 1 FROM {sums} AS c WHERE {same}) LIMIT 1"
         ),
     ];
     for sql in &statements {
@@ -197,7 +202,8 @@ pub async fn transfer_without_charge(reads: &impl Reads) -> Result<Option<(Charg
     let rows = reads
         .rows(
             "SELECT t.fact, t.leg FROM transfers t \
-             WHERE NOT EXISTS (SELECT 1 FROM charges c WHERE c.id = t.fact) ORDER BY t.fact, t.leg LIMIT 1",
+             WHERE NOT EXISTS (SELECT 1 FROM charges c WHERE c.id = t.fact) \
+             AND NOT EXISTS (SELECT 1 FROM invoices i WHERE i.id = t.fact) ORDER BY t.fact, t.leg LIMIT 1",
             vec![],
         )
         .await?;

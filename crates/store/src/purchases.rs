@@ -122,7 +122,7 @@ pub struct ChargeRow {
 const CHARGE: &str = "SELECT id, purchase_id, subscription_id, organization_id, offer_id, amount, currency, month, \
      tax_rate, basis, at FROM charges";
 
-fn charge(row: &QueryResult) -> Result<ChargeRow, StoreError> {
+pub(crate) fn charge(row: &QueryResult) -> Result<ChargeRow, StoreError> {
     Ok(ChargeRow {
         id: row.id("id")?,
         purchase: row.id("purchase_id")?,

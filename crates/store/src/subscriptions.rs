@@ -4,7 +4,8 @@ use crate::row::Row;
 use crate::sheet::{Columns, Kind};
 use crate::{Reads, StoreError, Tx};
 use kernel::{
-    CountryCode, Currency, Id, LinkId, OrganizationId, SubscriptionId, SubscriptionRole, Timestamp, UserId, micros,
+    CountryCode, Currency, Id, LinkId, Month, OrganizationId, SubscriptionId, SubscriptionRole, Timestamp, UserId,
+    micros,
 };
 use sea_orm::{QueryResult, Value};
 
@@ -54,11 +55,13 @@ pub struct SubscriptionRow {
     pub profile: String,
     /// When it was made.
     pub created_at: Timestamp,
+    /// The last month that it was billed for.
+    pub billed_through: Option<Month>,
 }
 
 /// The columns that [`SubscriptionRow::read`] reads, of a table named `s`.
 const SELECT: &str = "s.id, s.name, s.kind, s.status, s.country, s.currency, s.payment_method, s.payment_token, \
-     s.spending_limit, s.marketplace_enabled, s.profile, s.created_at";
+     s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, s.billed_through";
 
 impl SubscriptionRow {
     /// Reads a row.
@@ -79,6 +82,10 @@ impl SubscriptionRow {
             marketplace_enabled: row.flag("marketplace_enabled")?,
             profile: row.text("profile")?,
             created_at: row.instant("created_at")?,
+            billed_through: Some(row.text("billed_through")?)
+                .filter(|text| !text.is_empty())
+                .map(|text| text.parse().map_err(|fault| StoreError::corrupt(format!("billed_through: {fault}"))))
+                .transpose()?,
         })
     }
 

@@ -126,8 +126,8 @@ pub struct RenewalRow {
 pub struct UnbilledRow {
     /// The payer.
     pub subscription: SubscriptionId,
-    /// The month of the service.
-    pub month: Month,
+    /// The month on whose first day it is billed.
+    pub bill: Month,
     /// Tax rate in percent; empty for none.
     pub tax_rate: String,
     /// Minor units, before tax.
@@ -206,7 +206,7 @@ fn facts_statement(backend: DatabaseBackend) -> &'static str {
             "SELECT r.n, u.operator, o.id AS organization_id, o.slug, o.name AS organization_name, \
              o.country AS organization_country, m.role AS member_role, l.subscription_id AS linked, l.linked_at, \
              s.id, s.name, s.kind, s.status, s.country, s.currency, s.payment_method, s.payment_token, \
-             s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, sr.role AS payer_role, p.request_hash, p.answer, \
+             s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, s.billed_through, sr.role AS payer_role, p.request_hash, p.answer, \
              (SELECT value FROM settings WHERE key = 'catalogue') AS catalogue, \
              (SELECT value FROM settings WHERE key = 'clock') AS clock \
              FROM {} {} ORDER BY r.n",
@@ -356,7 +356,7 @@ pub async fn holdings(reads: &impl Reads, asks: &[Ask]) -> Result<Holdings, Stor
             }),
             _ => holdings.unbilled.push(UnbilledRow {
                 subscription: row.id("owner")?,
-                month: row.word("month")?,
+                bill: row.word("month")?,
                 tax_rate: row.text("words")?,
                 amount: row.int("a")?,
             }),
@@ -461,6 +461,7 @@ const TABLES: [Table; 10] = [
             ("month", Kind::Text),
             ("tax_rate", Kind::Text),
             ("basis", Kind::Text),
+            ("bill", Kind::Text),
             ("at", Kind::Int),
         ],
         tail: "",

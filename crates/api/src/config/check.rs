@@ -63,6 +63,7 @@ impl Config {
         must((1..=8760).contains(&auth.token_hours), "auth.token_hours", "must be 1 to 8760");
         must((1..=8760).contains(&auth.session_hours), "auth.session_hours", "must be 1 to 8760");
         let payments = &self.payments;
+        must((0..=365).contains(&payments.due_days), "payments.due_days", "must be 0 to 365");
         must(!payments.methods.is_empty(), "payments.methods", "must name at least one");
         must(
             payments.allow_simulated || !payments.methods.contains(&PaymentMethod::Simulated),

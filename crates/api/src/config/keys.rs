@@ -179,6 +179,8 @@ pub struct Auth {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Payments {
+    /// Days that a transfer may take.
+    pub due_days: i64,
     /// How payers may pay.
     pub methods: BTreeSet<PaymentMethod>,
     /// Whether payments that are only played may be among them.

@@ -5,6 +5,7 @@ mod assets;
 mod billing;
 pub mod checkout;
 pub mod frame;
+mod invoices;
 mod locale;
 mod market;
 mod organizations;
@@ -30,6 +31,7 @@ pub fn routes(config: &mut ServiceConfig) {
     receipt::routes(config);
     organizations::routes(config);
     billing::routes(config);
+    invoices::routes(config);
     subscriptions::routes(config);
     problems::routes(config);
 }

@@ -223,7 +223,8 @@ async fn subscription(
     let sees_bill = seen.installation.may_with(Permission::InvoiceView, None, seen.role);
     let row = seen.row;
     let after: Option<OrganizationId> = paging::after(query.after.as_deref())?;
-    let coming = store::coming::of_payer(&state.db, row.id, after, ROWS.saturating_add(1)).await;
+    let coming =
+        store::coming::of_payer(&state.db, row.id, Month::of(state.now()), after, ROWS.saturating_add(1)).await;
     let coming = paging::Page::of(coming.map_err(store_problem)?, ROWS, |row| row.organization.to_string(), |row| row);
     let catalogue = state.catalogue().await?;
     let first = Month::of(state.now()).next().first_day();

@@ -4,6 +4,7 @@ pub mod checkouts;
 pub mod directory;
 pub mod entitlements;
 pub mod events;
+pub mod invoices;
 pub mod offers;
 pub mod operations;
 pub mod organizations;
@@ -35,6 +36,7 @@ pub fn all(config: &mut ServiceConfig<'_>) {
     organizations::routes(config);
     payers::routes(config);
     subscriptions::routes(config);
+    invoices::routes(config);
     checkouts::routes(config);
     events::routes(config);
 }

@@ -242,6 +242,96 @@ pub struct PurchaseRequest {
     pub quote: Option<String>,
 }
 
+/// For whom a line of a bill is.
+#[derive(Serialize, ToSchema)]
+pub struct InvoiceOrganization {
+    pub id: String,
+    /// Its name in addresses.
+    pub slug: String,
+    pub name: String,
+}
+
+/// A line of a bill.
+#[derive(Serialize, ToSchema)]
+pub struct InvoiceLine {
+    pub organization: InvoiceOrganization,
+    /// The offer's slug.
+    pub offer: String,
+    /// The offer's name.
+    pub name: String,
+    /// `purchase`: bought within a month, for what was left of it; `renewal`: a month in advance.
+    pub kind: String,
+    /// The month of the service, by its first day.
+    #[schema(format = Date)]
+    pub month: String,
+    pub quantity: FromTo,
+    pub amount: Money,
+    /// Percent; empty for none.
+    pub tax_rate: String,
+    /// Its part of the tax.
+    pub tax: Money,
+    /// The charge; null before it is one.
+    pub charge: Option<String>,
+    /// The purchase that it is of; null for a renewal.
+    pub purchase: Option<String>,
+    /// How it is worked out.
+    pub why: Vec<Step>,
+}
+
+/// What a rate of tax applies to.
+#[derive(Serialize, ToSchema)]
+pub struct InvoiceTax {
+    /// Percent; empty for none.
+    pub rate: String,
+    pub net: Money,
+    pub tax: Money,
+}
+
+/// An invoice, or the next one as it stands.
+#[derive(Serialize, ToSchema)]
+pub struct Invoice {
+    /// Null before it is issued.
+    pub id: Option<String>,
+    /// Its number, without gaps in its series and year; null before it is issued.
+    #[schema(example = "P-2018-000001")]
+    pub number: Option<String>,
+    /// Who owes it.
+    pub subscription: String,
+    /// The month on whose first day it is for.
+    #[schema(format = Date)]
+    pub month: String,
+    /// The day of issue.
+    #[schema(format = Date)]
+    pub issued_on: String,
+    /// The day by which it is to be paid.
+    #[schema(format = Date)]
+    pub due_on: String,
+    /// `upcoming`, `open` or `paid`.
+    pub state: String,
+    /// Who sells, as on the day of issue.
+    #[schema(value_type = Object)]
+    pub seller: (),
+    /// Who pays, as on the day of issue.
+    #[schema(value_type = Object)]
+    pub payer: (),
+    /// Organization by organization; empty in lists.
+    pub lines: Vec<InvoiceLine>,
+    /// By rate.
+    pub taxes: Vec<InvoiceTax>,
+    pub net: Money,
+    pub tax: Money,
+    pub total: Money,
+    pub paid: Money,
+    pub open: Money,
+}
+
+/// A page of invoices.
+#[derive(Serialize, ToSchema)]
+pub struct Invoices {
+    pub data: Vec<Invoice>,
+    pub next: Option<String>,
+}
+
 /// The answer to the platform's question.
 #[derive(Serialize, ToSchema)]
 pub struct Allowance {

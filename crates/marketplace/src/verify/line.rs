@@ -56,8 +56,9 @@ impl Bought {
         self.currency.digits()
     }
 
-    fn posted(&self) -> Posted<'_> {
+    fn posted<'a>(&'a self, bill: &'a str) -> Posted<'a> {
         Posted {
+            bill,
             purchase: self.purchase,
             subscription: self.subscription,
             organization: self.organization,
@@ -92,6 +93,8 @@ pub struct Posted<'a> {
     pub currency: Currency,
     /// The month of the service.
     pub month: &'a str,
+    /// The month on whose first day it is billed, at the earliest.
+    pub bill: &'a str,
     /// When, microseconds since 1970.
     pub at: i64,
     /// Percent of tax; `0` for none.
@@ -174,7 +177,8 @@ pub fn prove(shop: &Shop, found: &State, bought: &Bought) -> Result<(), Differen
     match (&bought.charge, &worked) {
         (None, _) if amount == 0 => Ok(()),
         (Some(charged), Some((worked, version, rule, part))) if amount > 0 => {
-            let posted = bought.posted();
+            let bill = day_of(*at).following_month();
+            let posted = bought.posted(&bill);
             charge(posted, charged, worked.amount)?;
             basis(posted, &charged.row, &earlier, (version, rule, *part), offer, worked)?;
             ledger(shop, offer, posted, charged)
@@ -335,6 +339,10 @@ pub fn charge(posted: Posted<'_>, charged: &Charged, amount: i64) -> Result<(), 
     named.same("amount", row.amount, amount)?;
     named.same("currency", row.currency.as_str(), posted.currency.code())?;
     named.same("month", row.month.as_str(), posted.month)?;
+    // A bill that is out takes no more charges: they go on a later one.
+    if row.bill.as_str() < posted.bill || !row.bill.ends_with("-01") {
+        return Err(named.differs(format!("bill {}", row.bill), format!("bill {} or a later one", posted.bill)));
+    }
     named.same("at", row.at, posted.at)?;
     // No rate is stored as nothing and shown as 0; which of the two is what the sums of unbilled charges tell apart.
     let stored = if row.tax_rate.is_empty() { "0" } else { row.tax_rate.as_str() };

@@ -11,6 +11,7 @@ mod checker;
 mod days;
 mod evidence;
 mod extra;
+mod invoice;
 mod line;
 mod month;
 mod purchase;
@@ -116,6 +117,8 @@ pub struct Summary {
     pub purchases: i64,
     /// Charges.
     pub charges: i64,
+    /// Invoices.
+    pub invoices: i64,
     /// Events.
     pub events: i64,
     /// Blocks in the chain.
@@ -130,13 +133,26 @@ pub struct Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { organizations, purchases, charges, events, blocks, unchained_blocks, checkpoints, charged } = self;
+        let Self {
+            organizations,
+            purchases,
+            charges,
+            invoices,
+            events,
+            blocks,
+            unchained_blocks,
+            checkpoints,
+            charged,
+        } = self;
         writeln!(f, "the books follow from the facts")?;
         writeln!(
             f,
             "audit: {events} events, {blocks} chained blocks, {unchained_blocks} not chained yet, {checkpoints} checkpoints"
         )?;
-        write!(f, "bought: {purchases} purchases of {organizations} organizations, {charges} charges")?;
+        write!(
+            f,
+            "bought: {purchases} purchases of {organizations} organizations, {charges} charges, {invoices} invoices"
+        )?;
         for (currency, minor) in charged {
             write!(f, "\ncharged: {} {currency}", checker::written(*minor, currency.digits()))?;
         }
@@ -162,7 +178,8 @@ async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> 
     proof::look_up(tx, true).await?;
     let Chained { blocks, unchained, checkpoints } = chain::prove(tx, &counts, checkpoint_key).await?;
     let shop = Shop::prove(tx, platform_publisher).await?;
-    let seen = replay_all(tx, &shop, counts.entitlements).await?;
+    let mut seen = replay_all(tx, &shop, counts.entitlements).await?;
+    let invoices = invoice::prove(tx, &counts, &mut seen).await?;
     extra::none(tx, &counts, &seen).await?;
     proof::look_up(tx, false).await?;
     extra::sums(tx, &seen).await?;
@@ -170,6 +187,7 @@ async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> 
         organizations: counts.organizations,
         purchases: seen.purchases,
         charges: seen.charges,
+        invoices,
         events: counts.events,
         blocks,
         unchained_blocks: unchained,

@@ -131,6 +131,7 @@ fn charge_is(
         offer: renewed.line.offer,
         currency,
         month: &renewed.month,
+        bill: &renewed.month,
         at: renewed.at,
         tax: if renewed.tax_rate.is_empty() { "0" } else { &renewed.tax_rate },
         before: 0,

@@ -1,9 +1,10 @@
 //! Rows of what was bought, looked up by their ids.
 
 use super::{looked_up, read_all};
+use crate::invoices::InvoiceRow;
 use crate::row::Row;
 use crate::{Reads, StoreError};
-use kernel::{ChargeId, LinkId, OfferId, OrganizationId, PriceId, PurchaseId, SubscriptionId, UserId};
+use kernel::{ChargeId, InvoiceId, LinkId, OfferId, OrganizationId, PriceId, PurchaseId, SubscriptionId, UserId};
 use std::collections::HashMap;
 
 /// A purchase with what else must be there for it.
@@ -96,6 +97,8 @@ pub struct ChargeProof {
     pub tax_rate: String,
     /// What it was computed from, JSON.
     pub basis: String,
+    /// The month on whose first day it is billed.
+    pub bill: String,
     /// When, microseconds since 1970.
     pub at: i64,
 }
@@ -118,9 +121,53 @@ pub async fn charges(reads: &impl Reads, ids: &[ChargeId]) -> Result<Vec<ChargeP
             month: row.text("month")?,
             tax_rate: row.text("tax_rate")?,
             basis: row.text("basis")?,
+            bill: row.text("bill")?,
             at: row.int("at")?,
         })
     })
+}
+
+/// What the charges of an invoice's bill come to at one rate.
+#[derive(Clone, Debug)]
+pub struct BilledProof {
+    /// The invoice.
+    pub invoice: InvoiceId,
+    /// Percent; empty for none.
+    pub tax_rate: String,
+    /// Minor units.
+    pub net: i64,
+}
+
+/// Invoices by their ids, and what their charges come to.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn invoices(
+    reads: &impl Reads,
+    ids: &[InvoiceId],
+) -> Result<(Vec<InvoiceRow>, Vec<BilledProof>), StoreError> {
+    let rows = looked_up(reads, ids, |set| format!("SELECT i.* FROM {set} JOIN invoices i ON i.id = r.id")).await?;
+    let rows = read_all("invoices", &rows, crate::invoices::invoice)?;
+    let sums = looked_up(reads, ids, |set| {
+        format!(
+            "SELECT i.id, c.tax_rate, CAST(SUM(c.amount) AS BIGINT) AS net FROM {set} JOIN invoices i ON i.id = r.id \
+             JOIN charges c ON c.subscription_id = i.subscription_id AND c.bill = i.bill GROUP BY i.id, c.tax_rate"
+        )
+    })
+    .await?;
+    let sums = read_all("charges", &sums, |row| {
+        Ok(BilledProof { invoice: row.id("id")?, tax_rate: row.text("tax_rate")?, net: row.int("net")? })
+    })?;
+    Ok((rows, sums))
+}
+
+/// The counters of invoice numbers: name and last number.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn counters(reads: &impl Reads) -> Result<Vec<(String, i64)>, StoreError> {
+    let rows = reads.rows("SELECT name, last FROM counters ORDER BY name", vec![]).await?;
+    rows.iter().map(|row| Ok((row.text("name")?, row.int("last")?))).collect()
 }
 
 /// A ledger posting.

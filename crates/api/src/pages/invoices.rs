@@ -1,0 +1,212 @@
+//! The bill as pages: a subscription's invoices, one with every line explained, and the next one as it stands.
+
+use super::frame::{Frame, page};
+use super::locale::{Locale, date, month_name};
+use super::organizations::ListQuery;
+use super::visitor::Visitor;
+use super::wares::Tag;
+use crate::extract::Query;
+use crate::problem::Problem;
+use crate::routes::invoices::{invoice, next_bill};
+use crate::routes::paging::{self, PageQuery};
+use crate::routes::roles::Seen;
+use crate::state::{State, store_problem};
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path, ServiceConfig};
+use actix_web::{HttpResponse, get};
+use askama::Template;
+use kernel::{InvoiceId, Permission, Step};
+use marketplace::bill::{Bill, Line};
+
+/// Invoices of a page.
+const ROWS: i64 = 25;
+
+/// The routes of this file.
+pub fn routes(config: &mut ServiceConfig) {
+    config.service(list).service(coming).service(show);
+}
+
+struct Row {
+    id: String,
+    number: String,
+    issued_on: String,
+    due_on: String,
+    total: String,
+    open: String,
+    state: Tag,
+}
+
+#[derive(Template)]
+#[template(path = "invoices.html")]
+struct ListPage {
+    frame: Frame,
+    payer: (String, String),
+    rows: Vec<Row>,
+    more: String,
+}
+
+fn state_tag(state: &str) -> Tag {
+    let class = if state == "paid" { "good" } else { "" };
+    Tag::new(class, state)
+}
+
+#[get("/subscriptions/{id}/invoices")]
+async fn list(
+    state: Data<State>,
+    visitor: Visitor,
+    id: Path<String>,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    let limit = paging::limit(query.0.limit.or(Some(ROWS)))?;
+    let before = paging::after::<InvoiceId>(query.0.after.as_deref())?;
+    let seen = Seen::find(&state, &visitor.caller(), &id).await?.need(&state, Permission::InvoiceView).await?;
+    let rows = store::invoices::of_payer(&state.db, seen.row.id, before, limit.saturating_add(1)).await;
+    let rows = paging::Page::of(rows.map_err(store_problem)?, limit, |row| row.id.to_string(), |row| row);
+    let heads = rows.data.iter().map(|row| Bill::head(row).map_err(store_problem)).collect::<Result<Vec<_>, _>>()?;
+    let locale = visitor.locale;
+    let row = |bill: Bill| Row {
+        id: bill.id.map(|id| id.to_string()).unwrap_or_default(),
+        number: bill.number.unwrap_or_default(),
+        issued_on: date(bill.issued_on),
+        due_on: date(bill.due_on),
+        total: locale.money(bill.total),
+        open: locale.money(bill.open),
+        state: state_tag(bill.state),
+    };
+    let template = ListPage {
+        frame: Frame::new(&state, Some(&visitor), "subscriptions", "Invoices"),
+        rows: heads.into_iter().map(row).collect(),
+        more: ListQuery::default().more(&format!("/subscriptions/{}/invoices", seen.row.id), rows.next),
+        payer: (seen.row.id.to_string(), seen.row.name),
+    };
+    page(StatusCode::OK, &template)
+}
+
+struct BillLine {
+    name: String,
+    what: String,
+    amount: String,
+    tax: String,
+    why: Vec<Step>,
+}
+
+struct Part {
+    slug: String,
+    name: String,
+    lines: Vec<BillLine>,
+    net: String,
+}
+
+#[derive(Template)]
+#[template(path = "invoice.html")]
+struct InvoicePage {
+    frame: Frame,
+    payer: (String, String),
+    title: String,
+    upcoming: bool,
+    state: Tag,
+    facts: Vec<(&'static str, String)>,
+    seller: Vec<String>,
+    to: Vec<String>,
+    parts: Vec<Part>,
+    taxes: Vec<(String, String, String)>,
+    net: String,
+    tax: String,
+    total: String,
+    paid: String,
+    open: String,
+}
+
+#[get("/subscriptions/{id}/invoices/upcoming")]
+async fn coming(state: Data<State>, visitor: Visitor, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let seen = Seen::find(&state, &visitor.caller(), &id).await?.need(&state, Permission::InvoiceView).await?;
+    let bill = next_bill(&state, &seen.row).await?;
+    shown(&state, &visitor, bill, seen.row.name)
+}
+
+#[get("/invoices/{id}")]
+async fn show(state: Data<State>, visitor: Visitor, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let bill = invoice(&state, &visitor.caller(), &id).await?;
+    let name = bill.parties.as_ref().map(|parties| parties.payer.name.clone()).unwrap_or_default();
+    shown(&state, &visitor, bill, name)
+}
+
+fn shown(state: &State, visitor: &Visitor, bill: Bill, name: String) -> Result<HttpResponse, Problem> {
+    let locale = visitor.locale;
+    let upcoming = bill.number.is_none();
+    let title = bill.number.clone().unwrap_or_else(|| format!("Next invoice, on {}", date(bill.issued_on)));
+    let rate = |rate: &str| if rate.is_empty() { "No tax".to_owned() } else { format!("Tax {rate} %") };
+    let taxes = bill.taxes.iter().map(|tax| (rate(&tax.rate), locale.money(tax.net), locale.money(tax.tax)));
+    let mut facts = vec![("Issued", date(bill.issued_on)), ("To be paid by", date(bill.due_on))];
+    if let Some(order) = bill.parties.as_ref().and_then(|parties| parties.payer.profile.purchase_order.clone()) {
+        facts.push(("Your reference", order));
+    }
+    let template = InvoicePage {
+        frame: Frame::new(state, Some(visitor), "subscriptions", title.clone()),
+        payer: (bill.subscription.to_string(), name),
+        title,
+        upcoming,
+        state: state_tag(bill.state),
+        facts,
+        seller: seller(&bill),
+        to: billed_to(&bill),
+        taxes: taxes.collect(),
+        net: locale.money(bill.net),
+        tax: locale.money(bill.tax),
+        total: locale.money(bill.total),
+        paid: locale.money(bill.paid),
+        open: locale.money(bill.open),
+        parts: parts(bill.lines, locale),
+    };
+    page(StatusCode::OK, &template)
+}
+
+fn some(lines: impl IntoIterator<Item = String>) -> Vec<String> {
+    lines.into_iter().filter(|line| !line.is_empty()).collect()
+}
+
+fn seller(bill: &Bill) -> Vec<String> {
+    let Some(parties) = &bill.parties else { return Vec::new() };
+    let seller = &parties.seller;
+    some([seller.name.clone(), seller.address.clone(), seller.country.to_string(), seller.tax_id.clone()])
+}
+
+fn billed_to(bill: &Bill) -> Vec<String> {
+    let Some(parties) = &bill.parties else { return Vec::new() };
+    let (payer, profile) = (&parties.payer, &parties.payer.profile);
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    some([payer.name.clone(), text(&profile.address), payer.country.to_string(), text(&profile.tax_id)])
+}
+
+/// The lines, organization by organization.
+fn parts(lines: Vec<Line>, locale: Locale) -> Vec<Part> {
+    let mut parts: Vec<(Part, kernel::Money)> = Vec::new();
+    for line in lines {
+        let what = match line.kind {
+            "renewal" => format!("{} for {} {}", line.quantity.to, month_name(line.month), line.month.year()),
+            _ => {
+                let (from, to) = (line.quantity.from, line.quantity.to);
+                format!("{from} → {to}, rest of {} {}", month_name(line.month), line.month.year())
+            }
+        };
+        let shown = BillLine {
+            name: line.name,
+            what,
+            amount: locale.money(line.amount),
+            tax: locale.money(line.tax),
+            why: line.why.into_iter().map(|step| Step { step: step.step.replace('_', " "), ..step }).collect(),
+        };
+        match parts.last_mut().filter(|(part, _)| part.slug == line.organization.slug) {
+            Some((part, net)) => {
+                *net = net.checked_add(line.amount).unwrap_or(*net);
+                part.net = locale.money(*net);
+                part.lines.push(shown);
+            }
+            None => {
+                let (slug, name) = (line.organization.slug, line.organization.name);
+                parts.push((Part { slug, name, lines: vec![shown], net: locale.money(line.amount) }, line.amount));
+            }
+        }
+    }
+    parts.into_iter().map(|(part, _)| part).collect()
+}

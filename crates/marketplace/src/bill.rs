@@ -1,0 +1,283 @@
+//! Bills as people read them: an invoice that was issued, and the next one as it stands, line by line with
+//! how each amount is worked out. The upcoming one is worked out as the turn will do it, so that it comes to the same.
+
+use crate::catalogue::Catalogue;
+use crate::turn::full_month;
+use billing::Payer;
+use billing::invoice::{Document, Seller, Sums};
+use chrono::NaiveDate;
+use kernel::{
+    ChargeBasis, ChargeId, Currency, InvoiceId, Money, Month, OrganizationId, PurchaseId, Step, SubscriptionId,
+};
+use serde::Serialize;
+use store::invoices::{self, BillLine, InvoiceRow, RenewalLine};
+use store::subscriptions::SubscriptionRow;
+use store::{Reads, StoreError};
+
+/// For whom a line is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BilledOrganization {
+    /// Its id.
+    pub id: OrganizationId,
+    /// Its name in addresses.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Paid units, before and after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Units {
+    /// Before.
+    pub from: i64,
+    /// After.
+    pub to: i64,
+}
+
+/// A line of a bill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// For whom.
+    pub organization: BilledOrganization,
+    /// The offer's slug.
+    pub offer: String,
+    /// The offer's name.
+    pub name: String,
+    /// `purchase`: what was bought within the month; `renewal`: the month in advance.
+    pub kind: &'static str,
+    /// The month of the service, by its first day.
+    pub month: Month,
+    /// Paid units.
+    pub quantity: Units,
+    /// Before tax.
+    pub amount: Money,
+    /// Percent; empty for none.
+    pub tax_rate: String,
+    /// Its part of the tax.
+    pub tax: Money,
+    /// The charge; none before it is one.
+    pub charge: Option<ChargeId>,
+    /// The purchase, where it is of one.
+    pub purchase: Option<PurchaseId>,
+    /// How it is worked out.
+    pub why: Vec<Step>,
+}
+
+/// What a rate of tax applies to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TaxLine {
+    /// Percent; empty for none.
+    pub rate: String,
+    /// Sum of the lines.
+    pub net: Money,
+    /// Tax on it.
+    pub tax: Money,
+}
+
+/// A bill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bill {
+    /// Its id; none before it is issued.
+    pub id: Option<InvoiceId>,
+    /// Its number; none before it is issued.
+    pub number: Option<String>,
+    /// Who owes it.
+    pub subscription: SubscriptionId,
+    /// The month on whose first day it is for.
+    pub month: Month,
+    /// The day of issue.
+    pub issued_on: NaiveDate,
+    /// The day by which it is to be paid.
+    pub due_on: NaiveDate,
+    /// `upcoming`, `open` or `paid`.
+    pub state: &'static str,
+    /// Seller and payer, as they were on the day of issue.
+    #[serde(flatten)]
+    pub parties: Option<Document>,
+    /// Organization by organization.
+    pub lines: Vec<Line>,
+    /// By rate.
+    pub taxes: Vec<TaxLine>,
+    /// Before tax.
+    pub net: Money,
+    /// Tax.
+    pub tax: Money,
+    /// Both.
+    pub total: Money,
+    /// What was paid of it.
+    pub paid: Money,
+    /// What is still to be paid.
+    pub open: Money,
+}
+
+fn corrupt(what: impl std::fmt::Display) -> StoreError {
+    StoreError::corrupt(what)
+}
+
+impl Bill {
+    /// An invoice that was issued, with its lines.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    pub async fn issued(reads: &impl Reads, catalogue: &Catalogue, row: &InvoiceRow) -> Result<Self, StoreError> {
+        let lines = invoices::lines(reads, row.subscription, row.bill).await?;
+        let lines = lines.into_iter().map(|line| charged(line, catalogue)).collect::<Result<Vec<_>, _>>()?;
+        Self::of_row(row, lines)
+    }
+
+    /// The same without its lines: for lists.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    pub fn head(row: &InvoiceRow) -> Result<Self, StoreError> {
+        Self::of_row(row, Vec::new())
+    }
+
+    fn of_row(row: &InvoiceRow, lines: Vec<Line>) -> Result<Self, StoreError> {
+        let sums = Sums {
+            taxes: serde_json::from_str(&row.taxes).map_err(corrupt)?,
+            net: row.net,
+            tax: row.tax,
+            total: row.total,
+        };
+        let parties = serde_json::from_str(&row.document).map_err(corrupt)?;
+        let money = |minor| Money::new(minor, row.currency);
+        let open = row.total.saturating_sub(row.paid);
+        Ok(Self {
+            id: Some(row.id),
+            number: Some(row.number.clone()),
+            subscription: row.subscription,
+            month: row.bill,
+            issued_on: row.issued_on,
+            due_on: row.due_on,
+            state: if open > 0 { "open" } else { "paid" },
+            parties: Some(parties),
+            lines: with_tax(lines, &sums, row.currency),
+            taxes: tax_lines(&sums, row.currency),
+            net: money(row.net),
+            tax: money(row.tax),
+            total: money(row.total),
+            paid: money(row.paid),
+            open: money(open),
+        })
+    }
+}
+
+/// What a payer's next invoice is worked out from.
+#[derive(Debug)]
+pub struct Upcoming<'a> {
+    /// What is sold.
+    pub catalogue: &'a Catalogue,
+    /// Tax rates.
+    pub taxes: &'a billing::TaxRates,
+    /// Who sells.
+    pub seller: &'a Seller,
+    /// Days that a transfer may take.
+    pub due_days: i64,
+    /// The present month.
+    pub month: Month,
+}
+
+impl Upcoming<'_> {
+    /// A payer's next invoice as it stands: what was charged and waits for it, and what will be renewed for its month.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    pub async fn of(&self, reads: &impl Reads, row: &SubscriptionRow) -> Result<Bill, StoreError> {
+        let payer = Payer::try_from(row).map_err(corrupt)?;
+        let waiting = invoices::first_waiting(reads, row.id).await?;
+        let bill = waiting.map_or(self.month.next(), |first| first.min(self.month.next()));
+        let mut lines = Vec::new();
+        for line in invoices::lines(reads, row.id, bill).await? {
+            lines.push(charged(line, self.catalogue)?);
+        }
+        if payer.status.pays() {
+            let renewals = invoices::renewals(reads, row.id, bill).await?;
+            lines.extend(renewals.into_iter().filter_map(|line| self.renewed(line, &payer, bill)));
+        }
+        lines.sort_by(|one, other| order(one).cmp(&order(other)));
+        let sums = Sums::of(lines.iter().map(|line| (line.tax_rate.clone(), line.amount.minor())), row.currency);
+        let sums = sums.map_err(|_| corrupt("more than can be billed"))?;
+        let money = |minor| Money::new(minor, row.currency);
+        let days = if row.payment_method == "card" { 0 } else { self.due_days };
+        let issued_on = bill.first_day();
+        let profile = serde_json::from_str(&row.profile).map_err(corrupt)?;
+        let to = billing::invoice::BilledTo { name: row.name.clone(), country: row.country, profile };
+        Ok(Bill {
+            id: None,
+            number: None,
+            subscription: row.id,
+            month: bill,
+            issued_on,
+            due_on: issued_on.checked_add_signed(chrono::TimeDelta::days(days)).unwrap_or(issued_on),
+            state: "upcoming",
+            parties: Some(Document { seller: self.seller.clone(), payer: to }),
+            lines: with_tax(lines, &sums, row.currency),
+            taxes: tax_lines(&sums, row.currency),
+            net: money(sums.net),
+            tax: money(sums.tax),
+            total: money(sums.total),
+            paid: money(0),
+            open: money(sums.total),
+        })
+    }
+
+    fn renewed(&self, line: RenewalLine, payer: &Payer, month: Month) -> Option<Line> {
+        let offer = self.catalogue.offer(line.offer)?;
+        let basis = full_month(offer, payer.currency, month, line.units)?;
+        (basis.amount != 0).then(|| Line {
+            organization: BilledOrganization { id: line.organization, slug: line.slug, name: line.name },
+            offer: offer.slug.to_string(),
+            name: offer.definition.name.to_string(),
+            kind: "renewal",
+            month,
+            quantity: Units { from: 0, to: line.units },
+            amount: basis.money(),
+            tax_rate: self.taxes.on(payer.country, month.first_day()).as_str().to_owned(),
+            tax: Money::zero(payer.currency),
+            charge: None,
+            purchase: None,
+            why: basis.steps(),
+        })
+    }
+}
+
+fn order(line: &Line) -> (&str, OrganizationId, &str, Month, bool) {
+    (&line.organization.name, line.organization.id, &line.offer, line.month, line.kind == "renewal")
+}
+
+fn charged(line: BillLine, catalogue: &Catalogue) -> Result<Line, StoreError> {
+    let BillLine { charge, slug, name } = line;
+    let basis: ChargeBasis = serde_json::from_str(&charge.basis).map_err(corrupt)?;
+    let offer = catalogue.offer(charge.offer);
+    let renewal = charge.purchase.uuid().is_nil();
+    Ok(Line {
+        organization: BilledOrganization { id: charge.organization, slug, name },
+        offer: basis.offer.clone(),
+        name: offer.map_or_else(|| basis.offer.clone(), |offer| offer.definition.name.to_string()),
+        kind: if renewal { "renewal" } else { "purchase" },
+        month: charge.month,
+        quantity: Units { from: basis.before, to: basis.after },
+        amount: Money::new(charge.amount, charge.currency),
+        tax_rate: charge.tax_rate,
+        tax: Money::zero(charge.currency),
+        charge: Some(charge.id),
+        purchase: (!renewal).then_some(charge.purchase),
+        why: basis.steps(),
+    })
+}
+
+/// The lines with their parts of the tax, in a bill's order.
+fn with_tax(mut lines: Vec<Line>, sums: &Sums, currency: Currency) -> Vec<Line> {
+    lines.sort_by(|one, other| order(one).cmp(&order(other)));
+    let nets: Vec<(String, i64)> = lines.iter().map(|line| (line.tax_rate.clone(), line.amount.minor())).collect();
+    for (line, tax) in lines.iter_mut().zip(sums.shared(&nets)) {
+        line.tax = Money::new(tax, currency);
+    }
+    lines
+}
+
+fn tax_lines(sums: &Sums, currency: Currency) -> Vec<TaxLine> {
+    let money = |minor| Money::new(minor, currency);
+    sums.taxes.iter().map(|sum| TaxLine { rate: sum.rate.clone(), net: money(sum.net), tax: money(sum.tax) }).collect()
+}

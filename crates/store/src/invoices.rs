@@ -1,0 +1,315 @@
+//! Invoices: what is due to be billed, issuing in one transaction with its number, and what was issued.
+
+use crate::row::Row;
+use crate::subscriptions::SubscriptionRow;
+use crate::{Reads, StoreError, Tx};
+use chrono::NaiveDate;
+use kernel::{Currency, Id, InvoiceId, Month, OfferId, OrganizationId, SubscriptionId, Timestamp, micros, parse_date};
+use sea_orm::QueryResult;
+
+/// An invoice as it is stored.
+#[derive(Clone, Debug)]
+pub struct InvoiceRow {
+    /// Its id.
+    pub id: InvoiceId,
+    /// Who owes it.
+    pub subscription: SubscriptionId,
+    /// The month on whose first day it is for.
+    pub bill: Month,
+    /// Its number, without gaps in its series and year.
+    pub number: String,
+    /// The day of issue.
+    pub issued_on: NaiveDate,
+    /// The day by which it is to be paid.
+    pub due_on: NaiveDate,
+    /// Its currency.
+    pub currency: Currency,
+    /// Before tax, minor units.
+    pub net: i64,
+    /// Tax, minor units.
+    pub tax: i64,
+    /// Both, minor units.
+    pub total: i64,
+    /// What was paid of it, minor units.
+    pub paid: i64,
+    /// Sums by rate, JSON.
+    pub taxes: String,
+    /// Seller and payer on the day, JSON; personal.
+    pub document: String,
+    /// When it was issued.
+    pub at: Timestamp,
+}
+
+const INVOICE: &str = "SELECT id, subscription_id, bill, number, issued_on, due_on, currency, net, tax, total, paid, \
+     taxes, document, at FROM invoices";
+
+fn day(row: &QueryResult, column: &str) -> Result<NaiveDate, StoreError> {
+    parse_date(&row.text(column)?).map_err(|fault| StoreError::corrupt(format!("{column}: {fault}")))
+}
+
+pub(crate) fn invoice(row: &QueryResult) -> Result<InvoiceRow, StoreError> {
+    Ok(InvoiceRow {
+        id: row.id("id")?,
+        subscription: row.id("subscription_id")?,
+        bill: row.word("bill")?,
+        number: row.text("number")?,
+        issued_on: day(row, "issued_on")?,
+        due_on: day(row, "due_on")?,
+        currency: row.word("currency")?,
+        net: row.int("net")?,
+        tax: row.int("tax")?,
+        total: row.int("total")?,
+        paid: row.int("paid")?,
+        taxes: row.text("taxes")?,
+        document: row.text("document")?,
+        at: row.instant("at")?,
+    })
+}
+
+/// Payers with something to be billed by the first day of `month`, by id, after one.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn due(
+    reads: &impl Reads,
+    month: Month,
+    after: Option<SubscriptionId>,
+    limit: i64,
+) -> Result<Vec<SubscriptionId>, StoreError> {
+    let after = after.map_or(uuid::Uuid::nil(), Id::uuid);
+    let sql = "SELECT DISTINCT subscription_id FROM unbilled WHERE month <= $1 AND subscription_id > $2 \
+         ORDER BY subscription_id LIMIT $3";
+    let rows = reads.rows(sql, vec![month.to_string().into(), after.into(), limit.into()]).await?;
+    rows.iter().map(|row| row.id("subscription_id")).collect()
+}
+
+/// The first month that something is to be billed for, if it is not after `month`.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn earliest(reads: &impl Reads, month: Month) -> Result<Option<Month>, StoreError> {
+    let sql = "SELECT month FROM unbilled WHERE month <= $1 ORDER BY month LIMIT 1";
+    let rows = reads.rows(sql, vec![month.to_string().into()]).await?;
+    rows.first().map(|row| row.word("month")).transpose()
+}
+
+/// What a payer is to be billed: by bill and tax rate, minor units.
+#[derive(Clone, Debug)]
+pub struct DueRow {
+    /// The bill.
+    pub bill: Month,
+    /// Percent; empty for none.
+    pub tax_rate: String,
+    /// Before tax.
+    pub amount: i64,
+}
+
+/// Holds a payer against purchases, and reads what it is to be billed by the first day of `month`.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn hold(
+    tx: &Tx,
+    payer: SubscriptionId,
+    month: Month,
+) -> Result<Option<(SubscriptionRow, Vec<DueRow>)>, StoreError> {
+    if !crate::subscriptions::hold(tx, payer).await? {
+        return Ok(None);
+    }
+    let found = crate::subscriptions::find(tx, payer, None).await?;
+    let Some((row, _)) = found else { return Ok(None) };
+    let sql = "SELECT month, tax_rate, amount FROM unbilled WHERE subscription_id = $1 AND month <= $2 \
+         ORDER BY month, tax_rate";
+    let due = tx.query(sql, vec![payer.uuid().into(), month.to_string().into()]).await?;
+    let due = due
+        .iter()
+        .map(|row| Ok(DueRow { bill: row.word("month")?, tax_rate: row.text("tax_rate")?, amount: row.int("amount")? }))
+        .collect::<Result<_, StoreError>>()?;
+    Ok(Some((row, due)))
+}
+
+/// The next number of a counter; the counter is held to the end of the transaction, so that none is lost or given twice.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn next_number(tx: &Tx, counter: &str) -> Result<i64, StoreError> {
+    let sql = "INSERT INTO counters (name, last) VALUES ($1, 1) \
+         ON CONFLICT (name) DO UPDATE SET last = counters.last + 1 RETURNING last";
+    let row = tx.query_one(sql, vec![counter.into()]).await?;
+    row.map_or_else(|| Err(StoreError::corrupt("a counter without number")), |row| row.int("last"))
+}
+
+/// Writes an invoice.
+///
+/// # Errors
+/// [`StoreError::Conflict`] where the payer has one for that month; else as [`StoreError`] says.
+pub async fn insert(tx: &Tx, row: &InvoiceRow) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO invoices (id, subscription_id, bill, number, issued_on, due_on, currency, net, tax, total, paid, \
+         taxes, document, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        vec![
+            row.id.uuid().into(),
+            row.subscription.uuid().into(),
+            row.bill.to_string().into(),
+            row.number.as_str().into(),
+            row.issued_on.to_string().into(),
+            row.due_on.to_string().into(),
+            row.currency.code().into(),
+            row.net.into(),
+            row.tax.into(),
+            row.total.into(),
+            row.paid.into(),
+            row.taxes.as_str().into(),
+            row.document.as_str().into(),
+            micros(row.at).into(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Writes a posting of an invoice.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn post(
+    tx: &Tx,
+    invoice: &InvoiceRow,
+    (leg, debit, credit, amount): (i64, &str, &str, i64),
+) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO transfers (fact, leg, debit, credit, amount, currency, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        vec![
+            invoice.id.uuid().into(),
+            leg.into(),
+            debit.into(),
+            credit.into(),
+            amount.into(),
+            invoice.currency.code().into(),
+            micros(invoice.at).into(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// A payer is billed through `month`: what waited for it waits no more, and later charges go on later bills.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn billed(tx: &Tx, payer: SubscriptionId, month: Month) -> Result<(), StoreError> {
+    let values = || vec![payer.uuid().into(), month.to_string().into()];
+    tx.execute("DELETE FROM unbilled WHERE subscription_id = $1 AND month <= $2", values()).await?;
+    tx.execute("UPDATE subscriptions SET billed_through = $2 WHERE id = $1", values()).await?;
+    Ok(())
+}
+
+/// One invoice.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn find(reads: &impl Reads, id: InvoiceId) -> Result<Option<InvoiceRow>, StoreError> {
+    let rows = reads.rows(&format!("{INVOICE} WHERE id = $1"), vec![id.uuid().into()]).await?;
+    rows.first().map(invoice).transpose()
+}
+
+/// A payer's invoices, newest first, before one.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn of_payer(
+    reads: &impl Reads,
+    payer: SubscriptionId,
+    before: Option<InvoiceId>,
+    limit: i64,
+) -> Result<Vec<InvoiceRow>, StoreError> {
+    let before = before.map_or(uuid::Uuid::max(), Id::uuid);
+    let sql = format!("{INVOICE} WHERE subscription_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
+    reads.rows(&sql, vec![payer.uuid().into(), before.into(), limit.into()]).await?.iter().map(invoice).collect()
+}
+
+/// All invoices by id, after one: for proving the books.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn after(reads: &impl Reads, after: Option<InvoiceId>, limit: i64) -> Result<Vec<InvoiceRow>, StoreError> {
+    let after = after.map_or(uuid::Uuid::nil(), Id::uuid);
+    let sql = format!("{INVOICE} WHERE id > $1 ORDER BY id LIMIT $2");
+    reads.rows(&sql, vec![after.into(), limit.into()]).await?.iter().map(invoice).collect()
+}
+
+/// The first bill that something of a payer waits for.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn first_waiting(reads: &impl Reads, payer: SubscriptionId) -> Result<Option<Month>, StoreError> {
+    let sql = "SELECT month FROM unbilled WHERE subscription_id = $1 ORDER BY month LIMIT 1";
+    let rows = reads.rows(sql, vec![payer.uuid().into()]).await?;
+    rows.first().map(|row| row.word("month")).transpose()
+}
+
+/// A line of a bill: a charge with the names that people read.
+#[derive(Clone, Debug)]
+pub struct BillLine {
+    /// The charge.
+    pub charge: crate::purchases::ChargeRow,
+    /// The organization's name in addresses.
+    pub slug: String,
+    /// The organization's name.
+    pub name: String,
+}
+
+/// The lines of a payer's bill for a month, organization by organization.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn lines(reads: &impl Reads, payer: SubscriptionId, bill: Month) -> Result<Vec<BillLine>, StoreError> {
+    let sql = "SELECT c.id, c.purchase_id, c.subscription_id, c.organization_id, c.offer_id, c.amount, c.currency, \
+         c.month, c.tax_rate, c.basis, c.at, o.slug, o.name FROM charges c \
+         JOIN organizations o ON o.id = c.organization_id WHERE c.subscription_id = $1 AND c.bill = $2 \
+         ORDER BY o.name, o.id, c.offer_id, c.id";
+    let rows = reads.rows(sql, vec![payer.uuid().into(), bill.to_string().into()]).await?;
+    rows.iter()
+        .map(|row| {
+            let charge = crate::purchases::charge(row)?;
+            Ok(BillLine { charge, slug: row.text("slug")?, name: row.text("name")? })
+        })
+        .collect()
+}
+
+/// What the next month will bill of a payer's organizations: who, what, how many units.
+#[derive(Clone, Debug)]
+pub struct RenewalLine {
+    /// For whom.
+    pub organization: OrganizationId,
+    /// The organization's name in addresses.
+    pub slug: String,
+    /// The organization's name.
+    pub name: String,
+    /// Of what.
+    pub offer: OfferId,
+    /// Paid units.
+    pub units: i64,
+}
+
+/// What `bill` will renew of a payer's organizations, those that have come to it left out, in the order of a bill.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn renewals(reads: &impl Reads, payer: SubscriptionId, bill: Month) -> Result<Vec<RenewalLine>, StoreError> {
+    let sql = "SELECT o.id, o.slug, o.name, e.offer_id, e.next FROM links l \
+         JOIN organizations o ON o.id = l.organization_id JOIN entitlements e ON e.organization_id = o.id \
+         WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND e.next > 0 AND e.month < $2 ORDER BY o.name, o.id, e.offer_id";
+    let rows = reads.rows(sql, vec![payer.uuid().into(), bill.to_string().into()]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(RenewalLine {
+                organization: row.id("id")?,
+                slug: row.text("slug")?,
+                name: row.text("name")?,
+                offer: row.id("offer_id")?,
+                units: row.int("next")?,
+            })
+        })
+        .collect()
+}
