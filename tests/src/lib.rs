@@ -26,7 +26,7 @@ pub use binary::repository;
 pub use database::{Database, Db};
 pub use futures_util::future::join_all;
 pub use postgres::Cluster;
-pub use server::Server;
+pub use server::{Server, output};
 
 use std::time::{Duration, Instant};
 

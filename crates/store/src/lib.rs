@@ -11,6 +11,7 @@ pub mod idempotency;
 pub mod leases;
 pub mod organizations;
 pub mod people;
+pub mod portable;
 pub mod proof;
 pub mod purchases;
 pub mod row;
