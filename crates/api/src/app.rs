@@ -110,8 +110,11 @@ fn server(state: Data<State>, listener: TcpListener) -> Result<actix_web::dev::S
             .configure(routes::all)
             .split_for_parts();
         let document = openapi::finish(document);
-        app.app_data(crate::extract::Routes::of(&document))
+        let mut known = crate::extract::Routes::of(&document);
+        routes::docs::known(&mut known);
+        app.app_data(known)
             .app_data(Data::new(openapi::Document::new(&document)))
+            .configure(routes::docs::routes)
             .default_service(actix_web::web::to(unrouted))
             .wrap(from_fn(observe))
     })

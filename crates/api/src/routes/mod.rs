@@ -1,6 +1,7 @@
 //! The routes: each handler takes a request apart, makes one call and answers. No SQL, no arithmetic.
 
 pub mod directory;
+pub mod docs;
 pub mod entitlements;
 pub mod events;
 pub mod offers;
