@@ -5,11 +5,11 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tests::{
-    Answer, App, Billing, Cluster, Database, Db, Options, block_on, body_of, eventually, items_of, join_all, on_both,
-    run, seeds, setting,
+    Answer, App, Billing, Cluster, Database, Db, Forwarder, Options, block_on, body_of, eventually, items_of, join_all,
+    on_both, run, seeds, setting,
 };
 
 on_both! {
@@ -201,6 +201,64 @@ fn the_database_goes_away_for_a_while() {
         .await;
         assert_eq!(sue.get(&format!("/v1/purchases/{}", id(&before))).await.ok(), before);
         app.finish().await;
+    });
+}
+
+/// The primary of a pair dies under load; its synchronous standby takes over at the same address, and the server goes on
+/// by itself. What was acknowledged is there.
+#[test]
+fn the_primary_dies_and_its_standby_takes_over() {
+    block_on(async {
+        let primary = Cluster::private("primary");
+        let standby = Cluster::standby_of(&primary).await;
+        primary.wait_for_standby().await;
+        let address = Forwarder::to(primary.port()).await;
+        let url = format!("postgres://postgres@127.0.0.1:{}", address.port());
+        let database = Database::in_cluster(&url, "purser", "template0").await;
+        let options = Options::new().seed(&seeds::load(ORGANIZATIONS)).env("PURSER__TILL__WAIT_MS", "1500");
+        let app = App::on(database, options);
+        let mut buyers = Buyer::all(&app.as_(LOAD).await);
+        let (acknowledged, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let reaches = async |count: usize| {
+            while acknowledged.load(Ordering::Relaxed) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        let failure = async {
+            reaches(100).await;
+            let primary = tokio::task::spawn_blocking(move || {
+                primary.stop();
+                primary
+            });
+            let primary = primary.await.expect("it stops");
+            let before = acknowledged.load(Ordering::Relaxed);
+            // The address leads to the standby while it still refuses to write, as it well may in earnest.
+            address.lead_to(standby.port());
+            let promoted = tokio::task::spawn_blocking(move || {
+                standby.promote();
+                standby
+            });
+            let standby = promoted.await.expect("it is promoted");
+            reaches(before + 100).await;
+            done.store(true, Ordering::Relaxed);
+            (primary, standby)
+        };
+        let load = join_all(buyers.iter_mut().map(async |buyer| {
+            while !done.load(Ordering::Relaxed) {
+                let before = buyer.bought.len();
+                assert!(buyer.buy_one().await, "the server answers");
+                acknowledged.fetch_add(buyer.bought.len() - before, Ordering::Relaxed);
+            }
+        }));
+        let (clusters, _) = tokio::join!(failure, load);
+        for buyer in &mut buyers {
+            buyer.settle().await;
+        }
+        let bought: usize = buyers.iter().map(|buyer| buyer.bought.len()).sum();
+        let stored = app.database.number("SELECT count(*) FROM purchases").await;
+        assert_eq!(stored, i64::try_from(bought).expect("a small number"));
+        app.finish().await;
+        drop(clusters);
     });
 }
 
