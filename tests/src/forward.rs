@@ -1,14 +1,13 @@
 //! An address that leads elsewhere by and by, as a name does whose database failed over.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Takes connections on loopback and passes them on; gone when dropped.
 pub struct Forwarder {
     port: u16,
-    to: Arc<AtomicU16>,
+    to: watch::Sender<u16>,
     accepting: JoinHandle<()>,
 }
 
@@ -17,15 +16,18 @@ impl Forwarder {
     pub async fn to(to: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("its address").port();
-        let to = Arc::new(AtomicU16::new(to));
-        let now = Arc::clone(&to);
+        let (to, leads_to) = watch::channel(to);
         let accepting = tokio::spawn(async move {
             while let Ok((mut from, _)) = listener.accept().await {
-                let to = now.load(Ordering::Relaxed);
+                let mut leads_to = leads_to.clone();
+                let to = *leads_to.borrow_and_update();
                 tokio::spawn(async move {
                     // Where nothing listens the connection ends, as it would without us.
                     if let Ok(mut there) = TcpStream::connect(("127.0.0.1", to)).await {
-                        let _ = tokio::io::copy_bidirectional(&mut from, &mut there).await;
+                        tokio::select! {
+                            _ = tokio::io::copy_bidirectional(&mut from, &mut there) => {}
+                            _ = leads_to.changed() => {}
+                        }
                     }
                 });
             }
@@ -33,9 +35,14 @@ impl Forwarder {
         Self { port, to, accepting }
     }
 
-    /// New connections lead to this port.
+    /// New connections lead to this port; those that there are end.
     pub fn lead_to(&self, to: u16) {
-        self.to.store(to, Ordering::Relaxed);
+        self.to.send_replace(to);
+    }
+
+    /// Nothing passes any more, as when a cable is cut.
+    pub fn cut(&self) {
+        self.lead_to(0);
     }
 
     /// Where it listens.

@@ -62,13 +62,14 @@ impl Cluster {
         self.port
     }
 
-    /// A private one that follows `primary` by streaming, as the standby `standby`; `primary` does not wait for it yet.
-    pub async fn standby_of(primary: &Self) -> Self {
+    /// A private one that follows `primary` by streaming over the port `link`, as the standby `standby`; `primary` does
+    /// not wait for it yet.
+    pub async fn standby_of(primary: &Self, link: u16) -> Self {
         primary.database().sql("SELECT pg_create_physical_replication_slot('standby')").await;
         // pg_basebackup makes the folder, as its own user's.
         let folder = primary.folder.with_extension("standby");
         let _ = fs::remove_dir_all(&folder);
-        let from = format!("host=127.0.0.1 port={} user=postgres application_name=standby", primary.port);
+        let from = format!("host=127.0.0.1 port={link} user=postgres application_name=standby");
         let mut copy = as_postgres("pg_basebackup");
         copy.arg("-D").arg(&folder).args([
             "-d",
@@ -89,12 +90,21 @@ impl Cluster {
     }
 
     /// From now on a commit is acknowledged only when the standby has it too.
-    pub async fn wait_for_standby(&self) {
+    pub async fn be_synchronous(&self) {
         self.database().sql("ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 (standby)'").await;
         self.database().sql("SELECT pg_reload_conf()").await;
         let synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
         crate::eventually("a synchronous standby", std::time::Duration::from_secs(30), async || {
             (self.database().number(synchronous).await == 1).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until a commit waits for a standby that does not answer.
+    pub async fn waits_for_standby(&self) {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        crate::eventually("a commit that waits", std::time::Duration::from_secs(30), async || {
+            (self.database().number(waiting).await > 0).then_some(())
         })
         .await;
     }

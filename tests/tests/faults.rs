@@ -204,14 +204,15 @@ fn the_database_goes_away_for_a_while() {
     });
 }
 
-/// The primary of a pair dies under load; its synchronous standby takes over at the same address, and the server goes on
-/// by itself. What was acknowledged is there.
+/// The primary of a pair loses its synchronous standby under load, and then dies; the standby takes over at the same
+/// address, and the server goes on by itself. What was acknowledged is there: what only the primary had was not.
 #[test]
 fn the_primary_dies_and_its_standby_takes_over() {
     block_on(async {
         let primary = Cluster::private("primary");
-        let standby = Cluster::standby_of(&primary).await;
-        primary.wait_for_standby().await;
+        let link = Forwarder::to(primary.port()).await;
+        let standby = Cluster::standby_of(&primary, link.port()).await;
+        primary.be_synchronous().await;
         let address = Forwarder::to(primary.port()).await;
         let url = format!("postgres://postgres@127.0.0.1:{}", address.port());
         let database = Database::in_cluster(&url, "purser", "template0").await;
@@ -226,6 +227,8 @@ fn the_primary_dies_and_its_standby_takes_over() {
         };
         let failure = async {
             reaches(100).await;
+            link.cut();
+            primary.waits_for_standby().await;
             let primary = tokio::task::spawn_blocking(move || {
                 primary.stop();
                 primary
