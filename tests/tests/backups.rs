@@ -3,6 +3,7 @@
 use crate::buyer::{Buyer, LOAD, ORGANIZATIONS, USERS};
 use flate2::read::GzDecoder;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -15,6 +16,7 @@ on_both! {
     a_backup_under_load_restores_into_either: Options::new().seed(&seeds::load(ORGANIZATIONS));
     moved_there_and_back: Options::new();
     a_damaged_backup_is_refused: Options::new();
+    a_backup_of_an_earlier_version_is_brought_up_to_date: Options::new();
     nothing_is_overwritten: Options::new();
     a_killed_restore_leaves_nothing: Options::new();
     sessions_stay_behind: Options::new();
@@ -156,10 +158,7 @@ async fn a_damaged_backup_is_refused(app: &App) {
     let later = |from: &str, to: &str| {
         let text = lines(&file).join("\n") + "\n";
         assert!(text.contains(from), "{from}");
-        let builder = flate2::GzBuilder::new().operating_system(255);
-        let mut out = builder.write(Vec::new(), flate2::Compression::default());
-        out.write_all(text.replacen(from, to, 1).as_bytes()).expect("memory");
-        out.finish().expect("memory")
+        packed(&text.replacen(from, to, 1))
     };
     let database = app.new_database(app.database.db).await;
     for (name, bytes, because) in [
@@ -182,6 +181,38 @@ async fn a_damaged_backup_is_refused(app: &App) {
     database.remove().await;
 }
 
+/// Before the shop there were no checkouts: its step is taken after the rows are there.
+async fn a_backup_of_an_earlier_version_is_brought_up_to_date(app: &App) {
+    let file = path(app, "now.backup");
+    app.prints(&["backup", &file]);
+    let mut earlier: Vec<String> = lines(&file);
+    earlier[0] = earlier[0].replace(",\"m0002_shop\"", "");
+    earlier.retain(|line| !line.starts_with("{\"table\":\"checkouts\""));
+    let mut trailer: Value = serde_json::from_str(&earlier.pop().expect("a trailer")).expect("JSON");
+    assert_eq!(trailer["rows"].as_object_mut().expect("counts").remove("checkouts"), Some(0.into()));
+    let text = earlier.join("\n") + "\n";
+    trailer["sha256"] = hex::encode(Sha256::digest(&text)).into();
+    let earlier = path(app, "earlier.backup");
+    std::fs::write(&earlier, packed(&format!("{text}{trailer}\n"))).expect("the file");
+
+    let database = app.new_database(app.database.db).await;
+    succeeds(app.command_on(&database, &["restore", &earlier]));
+    assert!(succeeds(app.command_on(&database, &["check"])).contains("the schema is up to date"));
+    assert_eq!(rows(app, &database), rows(app, &app.database));
+    database.remove().await;
+    let migrated = app.new_database(app.database.db).await;
+    succeeds(app.command_on(&migrated, &["migrate"]));
+    fails(app.command_on(&migrated, &["restore", &earlier]), "give a new, empty database");
+    migrated.remove().await;
+}
+
+/// What a backup of these lines is as a file.
+fn packed(text: &str) -> Vec<u8> {
+    let mut out = flate2::GzBuilder::new().operating_system(255).write(Vec::new(), flate2::Compression::default());
+    out.write_all(text.as_bytes()).expect("memory");
+    out.finish().expect("memory")
+}
+
 async fn nothing_is_overwritten(app: &App) {
     let file = path(app, "first.backup");
     app.prints(&["backup", &file]);
@@ -197,11 +228,18 @@ async fn nothing_is_overwritten(app: &App) {
     let mut without = app.command_on(&database, &["restore", &file]);
     without.env("PURSER__SERVER__SECRET_FILE", path(app, "lost"));
     fails(without, "put that of the installation there first");
+    // At its end the server signs a checkpoint, which another secret cannot prove: the rows are there all the same.
+    let sue = app.as_("sue@fabrikam.example").await;
+    sue.buys("tailspin", USERS, 5, Billing::Linked).await.status(201);
+    app.stop().await;
+    let signed = path(app, "signed.backup");
+    app.prints(&["backup", &signed]);
     std::fs::write(path(app, "another"), "ab".repeat(32)).expect("the file");
-    let mut another = app.command_on(&database, &["restore", &file]);
+    let mut another = app.command_on(&database, &["restore", &signed]);
     another.env("PURSER__SERVER__SECRET_FILE", path(app, "another"));
-    // Nothing was signed yet, so that nothing tells.
-    succeeds(another);
+    fails(another, "checkpoint");
+    assert_eq!(rows(app, &database), rows(app, &app.database));
+    succeeds(app.command_on(&database, &["verify"]));
     database.remove().await;
 }
 

@@ -8,6 +8,7 @@ mod tables;
 
 pub use tables::{LEFT_BEHIND, TABLES, Table};
 
+use crate::db::SCHEMA_LOCK;
 use crate::{Db, Reads, StoreError, Tx};
 use kernel::{Timestamp, micros};
 use sea_orm::{DatabaseBackend, QueryResult, TryGetable, Value};
@@ -141,13 +142,17 @@ impl<'a> Load<'a> {
     /// # Errors
     /// As [`StoreError`] says.
     pub async fn begin(tx: &'a Tx) -> Result<Result<Self, &'static str>, StoreError> {
+        let postgres = tx.backend() == DatabaseBackend::Postgres;
+        if postgres {
+            // A server that starts meanwhile waits, and then gives up.
+            tx.query(SCHEMA_LOCK, vec![]).await?;
+        }
         for table in TABLES {
             // Of an earlier schema, a later table may not be there yet.
             if !exists(tx, table.name).await? {
                 continue;
             }
-            if tx.backend() == DatabaseBackend::Postgres {
-                // A server that starts meanwhile waits, and then gives up.
+            if postgres {
                 tx.execute(&format!("LOCK TABLE {} IN EXCLUSIVE MODE", table.name), vec![]).await?;
             }
             if tx.query_one(&format!("SELECT 1 AS one FROM {} LIMIT 1", table.name), vec![]).await?.is_some() {
