@@ -145,16 +145,39 @@ impl App {
         }
     }
 
-    /// Where the server is.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
     /// A `purser` command on this test's database.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = server::command(&self.database, &self.options, self.folder.path());
         command.args(arguments);
         command
+    }
+
+    /// A `purser` command on another database, with this test's secret.
+    pub fn command_on(&self, database: &Database, arguments: &[&str]) -> Command {
+        let mut command = server::command(database, &self.options, self.folder.path());
+        command.args(arguments);
+        command
+    }
+
+    /// An empty database of this test, besides its own.
+    pub async fn new_database(&self, db: Db) -> Database {
+        match db {
+            Db::Sqlite => Database::sqlite(&self.folder.path().join(crate::unique())),
+            Db::Postgres => Database::postgres("template0").await,
+        }
+    }
+
+    /// A server on another database, with this test's secret, so that its tokens are good there.
+    pub fn beside(&self, database: Database) -> Self {
+        let options = Options { catalog: None, seed: None, clock: None, ..self.options.clone() };
+        let folder = Self::folder(&options);
+        std::fs::copy(self.folder.path().join("secret"), folder.path().join("secret")).expect("the secret");
+        Self::serve(database, options, folder)
+    }
+
+    /// Where the server listens, `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Runs a `purser` command to its end.

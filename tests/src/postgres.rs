@@ -3,6 +3,7 @@
 //! Every test is a process of its own under nextest, so the shared cluster is started by whichever comes first, under a
 //! lock file, and outlives them all; `./test` stops it. `PURSER_TEST_PG` names a server to use instead.
 
+use crate::database::{Database, Db};
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{TcpListener, TcpStream};
@@ -54,6 +55,68 @@ impl Cluster {
     /// `postgres://postgres@127.0.0.1:PORT`
     pub fn url(&self) -> String {
         url(self.port)
+    }
+
+    /// Its port on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A private one that follows `primary` by streaming over the port `link`, as the standby `standby`; `primary` does
+    /// not wait for it yet.
+    pub async fn standby_of(primary: &Self, link: u16) -> Self {
+        primary.database().sql("SELECT pg_create_physical_replication_slot('standby')").await;
+        // pg_basebackup makes the folder, as its own user's.
+        let folder = primary.folder.with_extension("standby");
+        let _ = fs::remove_dir_all(&folder);
+        let from = format!("host=127.0.0.1 port={link} user=postgres application_name=standby");
+        let mut copy = as_postgres("pg_basebackup");
+        copy.arg("-D").arg(&folder).args([
+            "-d",
+            &from,
+            "-R",
+            "-X",
+            "stream",
+            "-S",
+            "standby",
+            "-c",
+            "fast",
+            "--no-sync",
+        ]);
+        succeed(&mut copy);
+        let cluster = Self { port: free_port(), folder, private: true };
+        cluster.start();
+        cluster
+    }
+
+    /// From now on a commit is acknowledged only when the standby has it too.
+    pub async fn be_synchronous(&self) {
+        self.database().sql("ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 (standby)'").await;
+        self.database().sql("SELECT pg_reload_conf()").await;
+        let synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        crate::eventually("a synchronous standby", std::time::Duration::from_secs(30), async || {
+            (self.database().number(synchronous).await == 1).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until a commit waits for a standby that does not answer.
+    pub async fn waits_for_standby(&self) {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        crate::eventually("a commit that waits", std::time::Duration::from_secs(30), async || {
+            (self.database().number(waiting).await > 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Makes a standby the primary.
+    pub fn promote(&self) {
+        let mut promote = as_postgres("pg_ctl");
+        succeed(promote.arg("-D").arg(&self.folder).args(["-w", "-t", "60", "promote"]));
+    }
+
+    fn database(&self) -> Database {
+        Database { db: Db::Postgres, url: format!("{}/postgres", self.url()) }
     }
 
     fn create(folder: PathBuf, private: bool) -> Self {

@@ -1,100 +1,21 @@
 //! Crashes, two processes, a database that goes away, stops under load: what was answered is there, once.
 
+use crate::buyer::{Buyer, LOAD, ORGANIZATIONS, USERS, id};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tests::{
-    Actor, Answer, App, Billing, Cluster, Database, Db, Options, block_on, body_of, eventually, items_of, join_all,
+    Answer, App, Billing, Cluster, Database, Db, Forwarder, Options, block_on, body_of, eventually, items_of, join_all,
     on_both, run, seeds, setting,
 };
-
-const USERS: &str = "ms.vss-vstsuser";
-const LOAD: &str = "load@example.com";
-const ORGANIZATIONS: usize = 8;
 
 on_both! {
     kill_nine_under_load: Options::new().seed(&seeds::load(ORGANIZATIONS));
     a_stop_under_load_answers_what_it_took: Options::new().seed(&seeds::load(ORGANIZATIONS));
     a_full_queue_says_come_again: Options::new().seed(&seeds::load(ORGANIZATIONS)).env("PURSER__TILL__QUEUE", "1");
-}
-
-/// Somebody who buys one user more for one organization, again and again, and never gives a purchase up.
-struct Buyer {
-    actor: Actor,
-    organization: String,
-    /// What was acknowledged: key, body, answer.
-    bought: Vec<(String, Value, Answer)>,
-    /// What was asked for and not answered yet.
-    open: Option<(String, Value)>,
-}
-
-impl Buyer {
-    fn all(actor: &Actor) -> Vec<Self> {
-        let organization = |number| Self {
-            actor: actor.clone(),
-            organization: format!("load-{number}"),
-            bought: Vec::new(),
-            open: None,
-        };
-        (1..=ORGANIZATIONS).map(organization).collect()
-    }
-
-    /// Buys until the server does not answer; counts what it acknowledges.
-    async fn buy_on(&mut self, acknowledged: &AtomicUsize) {
-        while self.buy_one().await {
-            acknowledged.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Buys one more, or what is still open, whose key it keeps. Whether it was answered.
-    async fn buy_one(&mut self) -> bool {
-        let (key, body) = self.open.get_or_insert_with(|| {
-            let total = self.bought.len() + 1;
-            // The first one sets up billing, by a payer of its own.
-            let new = Billing::New { name: "Its own", country: "US", currency: "USD" };
-            let billing = if total == 1 { new } else { Billing::Linked };
-            let items = items_of(&[(USERS, i64::try_from(total).expect("a small number"))]);
-            (format!("{}-{total}", self.organization), body_of(&self.organization, items, billing))
-        });
-        match self.actor.try_buy(body, key).await {
-            Ok(answer) if answer.status == 201 => {
-                let (key, body) = self.open.take().expect("the open one");
-                self.bought.push((key, body, answer));
-                true
-            }
-            Ok(answer) => {
-                answer.problem("unavailable");
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    /// Asserts that each acknowledged purchase is there and nothing else is.
-    async fn settle(&mut self) {
-        while self.open.is_some() {
-            assert!(self.buy_one().await, "the server answers");
-        }
-        let path = format!("/v1/organizations/{}/purchases?limit=100", self.organization);
-        let listed = self.actor.all(&path).await;
-        let there: BTreeSet<String> = listed.iter().map(id).collect();
-        let acknowledged: BTreeSet<String> = self.bought.iter().map(|(_, _, answer)| id(&answer.json())).collect();
-        assert_eq!((listed.len(), acknowledged.len()), (there.len(), self.bought.len()), "none twice");
-        assert_eq!(there, acknowledged);
-        if let Some((key, body, answer)) = self.bought.first() {
-            let again = self.actor.post_keyed("/v1/purchases", body, key).await;
-            assert_eq!(again.body, answer.body);
-            let has = self.actor.entitlement(&self.organization, USERS).await;
-            assert_eq!(has["next"], json!(self.bought.len()), "{has}");
-        }
-    }
-}
-
-fn id(purchase: &Value) -> String {
-    purchase["id"].as_str().expect("an id").to_owned()
 }
 
 /// `PURSER_KILLS` times at moments seeded by `PURSER_SEED`, from before the first answer to amid many.
@@ -280,6 +201,67 @@ fn the_database_goes_away_for_a_while() {
         .await;
         assert_eq!(sue.get(&format!("/v1/purchases/{}", id(&before))).await.ok(), before);
         app.finish().await;
+    });
+}
+
+/// The primary of a pair loses its synchronous standby under load, and then dies; the standby takes over at the same
+/// address, and the server goes on by itself. What was acknowledged is there: what only the primary had was not.
+#[test]
+fn the_primary_dies_and_its_standby_takes_over() {
+    block_on(async {
+        let primary = Cluster::private("primary");
+        let link = Forwarder::to(primary.port()).await;
+        let standby = Cluster::standby_of(&primary, link.port()).await;
+        primary.be_synchronous().await;
+        let address = Forwarder::to(primary.port()).await;
+        let url = format!("postgres://postgres@127.0.0.1:{}", address.port());
+        let database = Database::in_cluster(&url, "purser", "template0").await;
+        let options = Options::new().seed(&seeds::load(ORGANIZATIONS)).env("PURSER__TILL__WAIT_MS", "1500");
+        let app = App::on(database, options);
+        let mut buyers = Buyer::all(&app.as_(LOAD).await);
+        let (acknowledged, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let reaches = async |count: usize| {
+            while acknowledged.load(Ordering::Relaxed) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        let failure = async {
+            reaches(100).await;
+            link.cut();
+            primary.waits_for_standby().await;
+            let primary = tokio::task::spawn_blocking(move || {
+                primary.stop();
+                primary
+            });
+            let primary = primary.await.expect("it stops");
+            let before = acknowledged.load(Ordering::Relaxed);
+            // The address leads to the standby while it still refuses to write, as it well may in earnest.
+            address.lead_to(standby.port());
+            let promoted = tokio::task::spawn_blocking(move || {
+                standby.promote();
+                standby
+            });
+            let standby = promoted.await.expect("it is promoted");
+            reaches(before + 100).await;
+            done.store(true, Ordering::Relaxed);
+            (primary, standby)
+        };
+        let load = join_all(buyers.iter_mut().map(async |buyer| {
+            while !done.load(Ordering::Relaxed) {
+                let before = buyer.bought.len();
+                assert!(buyer.buy_one().await, "the server answers");
+                acknowledged.fetch_add(buyer.bought.len() - before, Ordering::Relaxed);
+            }
+        }));
+        let (clusters, _) = tokio::join!(failure, load);
+        for buyer in &mut buyers {
+            buyer.settle().await;
+        }
+        let bought: usize = buyers.iter().map(|buyer| buyer.bought.len()).sum();
+        let stored = app.database.number("SELECT count(*) FROM purchases").await;
+        assert_eq!(stored, i64::try_from(bought).expect("a small number"));
+        app.finish().await;
+        drop(clusters);
     });
 }
 

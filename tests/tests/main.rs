@@ -1,7 +1,9 @@
 //! The real program, from outside: HTTP, command line and database, on SQLite and on PostgreSQL. Tests name the rules
 //! (`R-n`) that they show.
 
+mod backups;
 mod bad_input;
+mod buyer;
 mod catalogue;
 mod directory;
 mod faults;

@@ -12,6 +12,7 @@ on_both! {
     a_wrong_key_stops_the_start: Options::new();
     only_a_new_database_gets_the_demonstration: Options { catalog: None, ..Options::new() };
     the_description_is_the_one_checked_in: Options::new();
+    the_docs_need_nobody_else: Options::new();
     small_and_quick: Options::new();
 }
 
@@ -166,6 +167,59 @@ async fn the_description_is_the_one_checked_in(app: &App) {
     let purchase = &document["paths"]["/v1/purchases"]["post"];
     for status in ["201", "400", "401", "403", "404", "409", "422", "503"] {
         assert!(purchase["responses"][status].is_object(), "{status} of POST /v1/purchases is not described");
+    }
+}
+
+/// `/docs` and all that a browser loads for it come from this server, and its policy lets nothing else in.
+async fn the_docs_need_nobody_else(app: &App) {
+    let nobody = app.anonymous();
+    let page = nobody.get("/docs").await;
+    assert_eq!(page.status, 200, "/docs leads to the page: {page}");
+    let html = page.text();
+    let mut files = BTreeSet::from([String::new()]);
+    for attribute in ["src=", "href="] {
+        for after in html.split(attribute).skip(1) {
+            let url = after.split('"').nth(1).expect("a quoted value");
+            assert!(!url.contains("//"), "{url} is foreign");
+            if !url.starts_with('/') {
+                files.insert(url.to_owned());
+            }
+        }
+    }
+    assert!(files.len() >= 5, "{files:?}");
+    assert!(!html.contains("<style") && !html.contains("style=") && !html.contains("onload"), "{html}");
+    assert!(html.split("<script").skip(1).all(|script| script.starts_with(" src=")), "no script inline: {html}");
+    for file in files {
+        let answer = nobody.get(&format!("/docs/{file}")).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        assert!(!answer.body.is_empty(), "{file}");
+        let policy = answer.header("content-security-policy").expect("a policy");
+        for directive in policy.split("; ") {
+            let (name, sources) = directive.split_once(' ').expect("a directive");
+            let allowed: &[&str] = match name {
+                "img-src" => &["'self'", "data:"],
+                "script-src" | "style-src" | "connect-src" => &["'self'"],
+                _ => &["'none'"],
+            };
+            assert!(sources.split(' ').all(|source| allowed.contains(&source)), "{directive}");
+        }
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+        let text = answer.text();
+        if file.ends_with(".css") {
+            assert!(!text.contains("@import"), "{file}");
+            assert!(text.split("url(").skip(1).all(|url| url.trim_start_matches('"').starts_with("data:")), "{file}");
+        }
+        if file == "start.js" {
+            assert!(text.contains("\"/openapi.json\"") && text.contains("validatorUrl: null"), "{text}");
+            assert!(!text.contains("//"), "{text}");
+        }
+    }
+    nobody.get("/docs/unheard-of.js").await.problem("not-found");
+    nobody.get("/docs/..%2f..%2fetc/passwd").await.problem("not-found");
+    for path in ["/docs", "/docs/", "/docs/start.js"] {
+        let answer = nobody.delete(path).await;
+        answer.problem("method-not-allowed");
+        assert_eq!(answer.header("allow"), Some("GET"), "{answer}");
     }
 }
 

@@ -125,10 +125,13 @@ fn server(
             .configure(routes::all)
             .split_for_parts();
         let document = openapi::finish(document);
+        let mut known = crate::extract::Routes::of(&document);
+        routes::docs::known(&mut known);
         app.configure(pages::routes)
             .app_data(sessions.clone())
-            .app_data(crate::extract::Routes::of(&document))
+            .app_data(known)
             .app_data(Data::new(openapi::Document::new(&document)))
+            .configure(routes::docs::routes)
             .default_service(actix_web::web::to(unrouted))
             .wrap(from_fn(dress))
             .wrap(from_fn(observe))

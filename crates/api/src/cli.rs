@@ -73,6 +73,22 @@ pub enum Command {
     },
     /// Prove the books from the facts; exit status 1 and the first difference if they do not hold.
     Verify,
+    /// Write all of the database into a new file, also while serving; the secret file is to be kept besides.
+    Backup {
+        /// The file to make; one that is there is not overwritten.
+        file: PathBuf,
+    },
+    /// Load a backup into an empty database, of either kind, that nobody serves, and prove the books.
+    Restore {
+        /// The backup.
+        file: PathBuf,
+    },
+    /// Copy all of the database, which nobody serves, into an empty one of either kind, and prove the books.
+    Move {
+        /// URL of the database to copy into.
+        #[arg(long, value_name = "URL")]
+        to: String,
+    },
 }
 
 /// What can be done with a catalogue file.
@@ -158,10 +174,25 @@ mod tests {
             ("renew", Command::Renew { until: None }),
             ("renew --until 2018-05-01", Command::Renew { until: chrono::NaiveDate::from_ymd_opt(2018, 5, 1) }),
             ("verify", Command::Verify),
+            ("backup b.purser", Command::Backup { file: "b.purser".into() }),
+            ("restore b.purser", Command::Restore { file: "b.purser".into() }),
+            ("move --to sqlite://b.db", Command::Move { to: "sqlite://b.db".into() }),
         ] {
             assert_eq!(parse(line).unwrap().into_command(), command, "{line}");
         }
-        for line in ["token", "key create", "catalog", "seed", "explain", "renew --until soon", "frobnicate"] {
+        for line in [
+            "token",
+            "key create",
+            "catalog",
+            "seed",
+            "explain",
+            "renew --until soon",
+            "backup",
+            "restore",
+            "move",
+            "move b.db",
+            "frobnicate",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

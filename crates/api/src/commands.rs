@@ -1,6 +1,7 @@
 //! What each command of `purser` does.
 
 use crate::app;
+use crate::backup;
 use crate::cli::{Catalog, Cli, Command, Key};
 use crate::config::Config;
 use crate::months;
@@ -51,6 +52,9 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Fault> {
         Command::Renew { until } => renew(&config, until).await,
         Command::Explain { id } => explain_fact(&config, &id).await,
         Command::Verify => prove(&config).await,
+        Command::Backup { file } => backup::backup(&config, &file).await,
+        Command::Restore { file } => backup::restore(&config, &file).await,
+        Command::Move { to } => backup::transfer(&config, &to).await,
     }
 }
 
@@ -59,8 +63,16 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Fault> {
 /// # Errors
 /// [`StoreError`].
 pub async fn connect(config: &Config) -> Result<Db, StoreError> {
+    connect_to(config, config.database.url.expose()).await
+}
+
+/// Connects to another database, otherwise as configured.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn connect_to(config: &Config, url: &str) -> Result<Db, StoreError> {
     let options = DbOptions {
-        url: config.database.url.expose().to_owned(),
+        url: url.to_owned(),
         pool: config.database.pool,
         lanes: u32::try_from(config.till.effective_lanes()).unwrap_or(1),
         patience: Duration::from_millis(config.till.wait_ms.min(5_000)),
@@ -233,8 +245,15 @@ async fn explain_fact(config: &Config, id: &str) -> Result<ExitCode, Fault> {
 
 async fn prove(config: &Config) -> Result<ExitCode, Fault> {
     let db = ready(config).await?;
-    let key = checkpoint_key(&secret(config)?);
-    match verify::verify(&db, &key, config.platform.publisher.as_str()).await {
+    prove_on(&db, &checkpoint_key(&secret(config)?), config).await
+}
+
+/// Proves the books of a database.
+///
+/// # Errors
+/// What kept them from being read; a difference is printed, and an exit code.
+pub async fn prove_on(db: &Db, key: &[u8; 32], config: &Config) -> Result<ExitCode, Fault> {
+    match verify::verify(db, key, config.platform.publisher.as_str()).await {
         Ok(summary) => {
             println!("{summary}");
             Ok(ExitCode::SUCCESS)

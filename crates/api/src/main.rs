@@ -2,6 +2,7 @@
 
 mod allowance;
 mod app;
+mod backup;
 mod caller;
 mod cli;
 mod clock;

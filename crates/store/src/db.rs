@@ -13,6 +13,9 @@ use std::time::Duration;
 /// How often a write that the database refused for others' sake is run again.
 const TRIES: u32 = 10;
 
+/// Holds other processes off the schema, and so from starting to serve, until the transaction ends; PostgreSQL's.
+pub(crate) const SCHEMA_LOCK: &str = "SELECT pg_advisory_xact_lock(7265736572)";
+
 /// What the store can answer instead of rows.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -136,7 +139,7 @@ impl Db {
             return Ok(None);
         }
         let tx = self.begin(&self.till).await?;
-        tx.query("SELECT pg_advisory_xact_lock(7265736572)", vec![]).await?;
+        tx.query(SCHEMA_LOCK, vec![]).await?;
         Ok(Some(tx))
     }
 

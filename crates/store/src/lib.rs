@@ -14,6 +14,7 @@ pub mod leases;
 pub mod months;
 pub mod organizations;
 pub mod people;
+pub mod portable;
 pub mod proof;
 pub mod purchases;
 pub mod row;

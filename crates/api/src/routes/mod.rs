@@ -2,6 +2,7 @@
 
 pub mod checkouts;
 pub mod directory;
+pub mod docs;
 pub mod entitlements;
 pub mod events;
 pub mod invoices;
