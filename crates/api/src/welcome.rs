@@ -19,7 +19,8 @@ pub async fn print(state: &State, bound: SocketAddr, new: bool) -> Result<(), Fa
             println!("{}", first_purchase(&url, &buyer.name, &token));
         }
     }
-    println!("Purser is at {url}; the API is described at {url}/openapi.json. A token: purser token --user EMAIL");
+    let who = if state.config.demo.sign_in { "; sign in as anybody of the demonstration" } else { "" };
+    println!("Purser is at {url}{who}. The API: {url}/docs. A token: purser token --user EMAIL");
     println!("listening on http://{bound}");
     Ok(())
 }
@@ -29,7 +30,11 @@ fn first_purchase(url: &str, name: &str, token: &str) -> String {
     let payer = r#""billing":{"new_subscription":{"name":"Production","country":"DE","currency":"EUR","payment":{"method":"invoice"}}}"#;
     format!(
         r#"
-Purser is ready, with a demonstration company. A first purchase as {name}, ready to paste:
+Purser is ready, with a demonstration company.
+
+In the browser: open {url}, sign in as {name}, choose Test Manager, press Buy.
+
+By API: a first purchase as {name}, ready to paste:
 
 TOKEN={token}
 
