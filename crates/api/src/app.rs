@@ -5,7 +5,7 @@ use crate::clock::BusinessClock;
 use crate::commands::{Fault, checkpoint_key, connect, platform, quote_key, token_key};
 use crate::config::{Config, PaymentMethod};
 use crate::extract::{BodyLimit, path_config, unrouted};
-use crate::jobs::{self, Chainer, follow};
+use crate::jobs::{self, Chainer, follow, tidy};
 use crate::months;
 use crate::openapi;
 use crate::pages;
@@ -97,12 +97,12 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
         stop.send(true).ok();
         served
     };
-    let (served, (), (), ()) = tokio::join!(
-        serving,
-        chainer.run(stopped.clone()),
-        follow(state.clone(), stopped.clone()),
-        months::keep_turning(state.clone(), stopped)
-    );
+    let jobs = async {
+        let (chained, followed) = (chainer.run(stopped.clone()), follow(state.clone(), stopped.clone()));
+        let turned = months::keep_turning(state.clone(), stopped.clone());
+        tokio::join!(chained, followed, turned, tidy(state.clone(), stopped));
+    };
+    let (served, ()) = tokio::join!(serving, jobs);
     tracing::info!("stopped");
     Ok(served?)
 }

@@ -125,6 +125,27 @@ pub async fn follow(state: Data<State>, mut stop: tokio::sync::watch::Receiver<b
     }
 }
 
+/// Keeps SQLite's log short, so that no purchase has to wait until it was moved into the file.
+pub async fn tidy(state: Data<State>, mut stop: tokio::sync::watch::Receiver<bool>) {
+    let mut seen = None;
+    loop {
+        let log = match state.db.checkpoint().await {
+            Ok(Some(log)) => Some(log),
+            Ok(None) => return,
+            Err(error) => {
+                tracing::debug!(%error, "the database's log stays as it is");
+                seen
+            }
+        };
+        let pause = if log == seen { IDLE } else { PAUSE };
+        seen = log;
+        tokio::select! {
+            _ = stop.changed() => break,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
 /// Takes or keeps the test clock for this process; false where another holds it.
 ///
 /// # Errors

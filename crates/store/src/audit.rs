@@ -9,7 +9,7 @@ use crate::row::Row;
 use crate::sheet::{Columns, Kind, Sheet, or_nil, source};
 use crate::{Db, StoreError, Tx};
 use kernel::{BlockId, EventId, Id, IdSource, OrganizationId, ServiceKeyId, Timestamp, UserId, micros};
-use sea_orm::{QueryResult, Value};
+use sea_orm::{DatabaseBackend, QueryResult, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -214,6 +214,18 @@ pub struct Head {
 
 const NUMBERS: Columns = &[("id", Kind::Uuid), ("number", Kind::Int), ("chain", Kind::Bytes)];
 
+/// Numbers a set of blocks: an insertion that always meets its row, since that begins with the set whatever the planner
+/// believes of the table, where an update may read all blocks at each turn.
+pub(crate) fn chain_statement(backend: DatabaseBackend) -> String {
+    format!(
+        "INSERT INTO blocks (seq, id, origin, at, events, hash, number, chain) \
+         SELECT b.seq, b.id, b.origin, b.at, b.events, b.hash, r.number, r.chain \
+         FROM {} CROSS JOIN blocks b WHERE b.id = r.id \
+         ON CONFLICT (seq) DO UPDATE SET number = excluded.number, chain = excluded.chain",
+        source(backend, NUMBERS, 1)
+    )
+}
+
 /// How many blocks one turn of the job numbers.
 const TURN: i64 = 2_000;
 
@@ -235,11 +247,7 @@ pub async fn chain(tx: &Tx) -> Result<(Head, usize), StoreError> {
     }
     let new = sheet.len();
     if new > 0 {
-        let sql = format!(
-            "UPDATE blocks SET number = r.number, chain = r.chain FROM {} WHERE blocks.id = r.id",
-            source(tx.backend(), NUMBERS, 1)
-        );
-        let touched = tx.execute(&sql, sheet.into_values(tx.backend())).await?;
+        let touched = tx.execute(&chain_statement(tx.backend()), sheet.into_values(tx.backend())).await?;
         if usize::try_from(touched) != Ok(new) {
             return Err(StoreError::Conflict("blocks were numbered by another".into()));
         }

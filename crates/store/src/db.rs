@@ -4,6 +4,7 @@
 //! SQLite has one writing connection (`BEGIN IMMEDIATE`, WAL, `synchronous=FULL`) and readers apart. PostgreSQL has a
 //! pool for the till alone, so that nothing else can keep a purchase waiting, and one for the rest.
 
+use crate::row::Row;
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
     DbErr, QueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
@@ -221,6 +222,19 @@ impl Db {
         }
     }
 
+    /// Moves what was committed from SQLite's log into its file, beside the writer and not in its way; how much the log
+    /// has held since it last began anew, in pages. PostgreSQL sees to its own.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    pub async fn checkpoint(&self) -> Result<Option<i64>, StoreError> {
+        if self.backend != DatabaseBackend::Sqlite {
+            return Ok(None);
+        }
+        let row = self.query_one("PRAGMA wal_checkpoint(PASSIVE)", vec![]).await?;
+        row.map(|row| row.int("log")).transpose()
+    }
+
     /// Ends all connections.
     pub async fn close(self) {
         for pool in [self.till, self.writer, self.reader] {
@@ -310,7 +324,7 @@ impl Tx {
     /// # Errors
     /// As [`StoreError`] says.
     pub async fn execute(&self, sql: &str, values: Vec<Value>) -> Result<u64, StoreError> {
-        let statement = Statement::from_sql_and_values(self.backend, for_backend(self.backend, sql), values);
+        let statement = Statement::from_sql_and_values(self.backend, sql, values);
         Ok(self.inner.execute_raw(statement).await?.rows_affected())
     }
 
@@ -336,16 +350,8 @@ async fn query(
     sql: &str,
     values: Vec<Value>,
 ) -> Result<Vec<QueryResult>, StoreError> {
-    let statement = Statement::from_sql_and_values(backend, for_backend(backend, sql), values);
+    let statement = Statement::from_sql_and_values(backend, sql, values);
     Ok(connection.query_all_raw(statement).await?)
-}
-
-/// Statements are written with `$1`; SQLite takes `?1` for the same.
-fn for_backend(backend: DatabaseBackend, sql: &str) -> String {
-    match backend {
-        DatabaseBackend::Sqlite => sql.replace('$', "?"),
-        _ => sql.to_owned(),
-    }
 }
 
 /// The end of a statement that holds the rows it reads; SQLite's one writer holds everything already.
@@ -367,8 +373,13 @@ async fn sqlite(options: &DbOptions, size: u32, reader: bool) -> Result<Database
             .busy_timeout(Duration::from_secs(5))
             .foreign_keys(true)
             .pragma("query_only", if reader { "on" } else { "off" })
-            .pragma("wal_autocheckpoint", "8000")
+            // `Db::checkpoint` sees to the log; the writer only where that cannot keep up.
+            .pragma("wal_autocheckpoint", "16000")
             .pragma("cache_size", if reader { "-4000" } else { "-16000" })
+            // What a statement of many rows would undo is kept in memory and not in a file beside.
+            .pragma("temp_store", "memory")
+            // All that a statement of the till answers, so that reading it is not waited for.
+            .row_buffer_size(4_096)
     });
     Ok(Database::connect(connect).await?)
 }

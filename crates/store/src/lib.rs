@@ -24,5 +24,9 @@ pub mod sheet;
 pub mod subscriptions;
 pub mod till;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
+mod plans;
+
 pub use audit::{Actor, NewEvent};
 pub use db::{AsStore, Db, DbOptions, Reads, StoreError, Tx};

@@ -2,7 +2,7 @@
 
 use crate::audit::{BLOCKS, EVENTS};
 use crate::row::Row;
-use crate::sheet::{Columns, Kind, Sheet, insert, insert_statement, or_nil, source};
+use crate::sheet::{Columns, Kind, Sheet, insert_statement, or_nil, source};
 use crate::subscriptions::SubscriptionRow;
 use crate::{Reads, StoreError, Tx};
 use kernel::{
@@ -181,13 +181,14 @@ fn each(backend: DatabaseBackend, columns: &str, table: &str, name: &str, condit
     if backend == DatabaseBackend::Postgres {
         format!("CROSS JOIN LATERAL (SELECT {columns} FROM {table} {name} WHERE {condition} OFFSET 0) {name} ")
     } else {
-        format!("JOIN {table} {name} ON {condition} ")
+        // SQLite keeps the order of a cross join.
+        format!("CROSS JOIN {table} {name} ON {condition} ")
     }
 }
 
 const LIVE_LINK: &str = "l.organization_id = r.organization AND l.ended_at IS NULL";
 
-fn facts_statement(backend: DatabaseBackend) -> &'static str {
+pub(crate) fn facts_statement(backend: DatabaseBackend) -> &'static str {
     static TEXT: [OnceLock<String>; 2] = [OnceLock::new(), OnceLock::new()];
     let [sqlite, postgres] = &TEXT;
     let cell = if backend == DatabaseBackend::Sqlite { sqlite } else { postgres };
@@ -278,7 +279,7 @@ pub async fn facts(reads: &impl Reads, asks: &[Ask]) -> Result<Loaded, StoreErro
 
 const HELD: Columns = &[("organization", Kind::Uuid), ("chosen", Kind::Uuid)];
 
-fn holdings_statement(backend: DatabaseBackend) -> &'static str {
+pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
     static TEXT: [OnceLock<String>; 2] = [OnceLock::new(), OnceLock::new()];
     let [sqlite, postgres] = &TEXT;
     let cell = if backend == DatabaseBackend::Sqlite { sqlite } else { postgres };
@@ -532,43 +533,43 @@ impl Record {
     }
 }
 
-fn record_statement() -> &'static str {
-    static TEXT: OnceLock<String> = OnceLock::new();
-    TEXT.get_or_init(|| {
+/// On PostgreSQL one statement with a part a table; on SQLite a statement a table, all in one text: what is sent at once
+/// need not be waited for nine times. Either answers with the entitlements written.
+pub(crate) fn record_statement(backend: DatabaseBackend) -> &'static str {
+    static TEXT: [OnceLock<String>; 2] = [OnceLock::new(), OnceLock::new()];
+    let [sqlite, postgres] = &TEXT;
+    let cell = if backend == DatabaseBackend::Sqlite { sqlite } else { postgres };
+    cell.get_or_init(|| {
         let mut first = 1;
         let mut parts = Vec::new();
         for (place, table) in TABLES.iter().enumerate() {
-            let insert = insert_statement(DatabaseBackend::Postgres, table.name, table.columns, table.tail, first);
             let counted = if place == ENTITLEMENTS { " RETURNING 1" } else { "" };
-            parts.push(format!("w{place} AS ({insert}{counted})"));
-            first += table.columns.len();
+            let insert = insert_statement(backend, table.name, table.columns, table.tail, first) + counted;
+            if backend == DatabaseBackend::Sqlite {
+                first += 1;
+                parts.push(insert);
+            } else {
+                first += table.columns.len();
+                parts.push(format!("w{place} AS ({insert})"));
+            }
         }
-        format!("WITH {} SELECT COUNT(*) AS entitlements FROM w{ENTITLEMENTS}", parts.join(", "))
+        if backend == DatabaseBackend::Sqlite {
+            parts.join(";\n")
+        } else {
+            format!("WITH {} SELECT 1 FROM w{ENTITLEMENTS}", parts.join(", "))
+        }
     })
 }
 
-/// Writes a batch: on PostgreSQL in one statement, on SQLite one a table that has rows.
+/// Writes a batch.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] where a fact was written by another first; else as [`StoreError`] says.
 pub async fn record(tx: &Tx, record: Record) -> Result<(), StoreError> {
-    let expected = record.entitlements.len();
-    let written = if tx.backend() == DatabaseBackend::Sqlite {
-        let mut written = 0;
-        for (place, (table, sheet)) in TABLES.iter().zip(record.into_sheets()).enumerate() {
-            let rows = insert(tx, table.name, table.columns, sheet, table.tail).await?;
-            if place == ENTITLEMENTS {
-                written = rows;
-            }
-        }
-        written
-    } else {
-        let values: Vec<Value> = record.into_sheets().into_iter().flat_map(|s| s.into_values(tx.backend())).collect();
-        let row = tx.query_one(record_statement(), values).await?;
-        let count = row.map_or(Ok(0), |row| row.int("entitlements"))?;
-        u64::try_from(count).unwrap_or(0)
-    };
-    if usize::try_from(written) != Ok(expected) {
+    let (backend, expected) = (tx.backend(), record.entitlements.len());
+    let values: Vec<Value> = record.into_sheets().into_iter().flat_map(|s| s.into_values(backend)).collect();
+    let written = tx.query(record_statement(backend), values).await?;
+    if written.len() != expected {
         return Err(StoreError::Conflict("an entitlement was changed by another".into()));
     }
     Ok(())
