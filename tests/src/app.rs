@@ -210,6 +210,11 @@ impl App {
         Actor { bearer: Some(bearer.to_owned()), ..self.anonymous() }
     }
 
+    /// Where the server is: `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     pub fn anonymous(&self) -> Actor {
         Actor { client: self.client.clone(), url: self.url.clone(), bearer: None, keys: self.keys.clone() }
     }

@@ -2,6 +2,7 @@
 //! (`R-n`) that they show.
 
 mod bad_input;
+mod browser;
 mod catalogue;
 mod directory;
 mod faults;

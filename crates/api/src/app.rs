@@ -7,9 +7,9 @@ use crate::config::{Config, PaymentMethod};
 use crate::extract::{BodyLimit, path_config, unrouted};
 use crate::jobs::{self, Chainer, follow};
 use crate::openapi;
+use crate::pages;
 use crate::pages::frame::dress;
 use crate::pages::visitor::Sessions;
-use crate::pages;
 use crate::request_id::observe;
 use crate::routes;
 use crate::secret::Secret;
@@ -100,7 +100,11 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
     Ok(served?)
 }
 
-fn server(state: Data<State>, sessions: Data<Sessions>, listener: TcpListener) -> Result<actix_web::dev::Server, Fault> {
+fn server(
+    state: Data<State>,
+    sessions: Data<Sessions>,
+    listener: TcpListener,
+) -> Result<actix_web::dev::Server, Fault> {
     let settings = state.config.server.clone();
     let limits = routes::Limits::new(&state.config.limits);
     let server = HttpServer::new(move || {

@@ -5,7 +5,8 @@ use crate::subscriptions::{Holder, like};
 use crate::till::OrganizationRow;
 use crate::{Reads, StoreError, Tx};
 use kernel::{
-    AccessLevel, Id, OrganizationId, OrganizationRole, Slug, SubscriptionId, SubscriptionRole, Timestamp, UserId, micros,
+    AccessLevel, Id, OrganizationId, OrganizationRole, Slug, SubscriptionId, SubscriptionRole, Timestamp, UserId,
+    micros,
 };
 use sea_orm::{QueryResult, Value};
 

@@ -2,7 +2,10 @@
 
 use crate::row::Row;
 use crate::{Reads, StoreError};
-use kernel::{ChargeId, Currency, Id, IdempotencyKey, Month, OfferId, OrganizationId, PurchaseId, SubscriptionId, Timestamp, UserId};
+use kernel::{
+    ChargeId, Currency, Id, IdempotencyKey, Month, OfferId, OrganizationId, PurchaseId, SubscriptionId, Timestamp,
+    UserId,
+};
 use sea_orm::QueryResult;
 
 /// A purchase as it is stored.

@@ -11,13 +11,7 @@ const SWEPT: i64 = 1_000;
 ///
 /// # Errors
 /// As [`StoreError`] says.
-pub async fn begin(
-    tx: &Tx,
-    hash: &[u8; 32],
-    user: UserId,
-    now: Timestamp,
-    until: Timestamp,
-) -> Result<(), StoreError> {
+pub async fn begin(tx: &Tx, hash: &[u8; 32], user: UserId, now: Timestamp, until: Timestamp) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO sessions (hash, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)",
         vec![hash.to_vec().into(), user.uuid().into(), micros(now).into(), micros(until).into()],

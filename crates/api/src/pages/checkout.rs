@@ -16,9 +16,7 @@ use actix_web::{HttpResponse, get, post};
 pub use draft::{Checkout, Draft};
 use kernel::{OrganizationId, Permission};
 use marketplace::catalogue::OfferKind;
-use marketplace::order::{
-    Act, BillingRequest, Command, ItemRequest, Metered, Order, PurchaseRequest, request_hash,
-};
+use marketplace::order::{Act, BillingRequest, Command, ItemRequest, Metered, Order, PurchaseRequest, request_hash};
 use serde::Deserialize;
 use view::{Situation, Step};
 
@@ -214,7 +212,8 @@ async fn buy(state: Data<State>, id: Path<String>, form: Form<Fields>) -> Result
         // It was bought before, by another tab or an earlier press of the button: the page shows the receipt.
         return Ok(see_other(&here));
     }
-    let shown = fields.iter().filter_map(|(name, value)| Some((name.strip_prefix("shown-")?.to_owned(), value.clone())));
+    let shown =
+        fields.iter().filter_map(|(name, value)| Some((name.strip_prefix("shown-")?.to_owned(), value.clone())));
     let shown = shown.collect();
     let step = match problem.slug() {
         Slug::SubscriptionNotEligible | Slug::PaymentDeclined | Slug::BillingSetupRequired => Some(Step::Billing),

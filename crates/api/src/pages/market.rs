@@ -298,8 +298,7 @@ async fn here(state: &State, visitor: &Visitor, standing: &Standing, offer: &Arc
         others: Vec::new(),
     };
     for Action { action, allowed: _, reasons } in situation.actions(&state.policy) {
-        let why: Vec<Why> =
-            reasons.into_iter().map(|one| Why { message: one.message, remedy: one.remedy }).collect();
+        let why: Vec<Why> = reasons.into_iter().map(|one| Why { message: one.message, remedy: one.remedy }).collect();
         match action {
             "buy" if !offer.is_free() => here.buy = Some(why),
             "install" if offer.definition.kind == OfferKind::Extension => here.install = Some(why),

@@ -65,7 +65,8 @@ pub async fn page(
     let found = store::subscriptions::find(&state.db, purchase.subscription, Some(visitor.id)).await;
     let payer = found.map_err(store_problem)?;
     let payer = payer.filter(|(_, role)| visitor.installation().may_with(Permission::SubscriptionView, None, *role));
-    let title = if quoted.lines.iter().all(|line| line.quantity.to < line.quantity.from) { "Changed" } else { "Bought" };
+    let title =
+        if quoted.lines.iter().all(|line| line.quantity.to < line.quantity.from) { "Changed" } else { "Bought" };
     let template = ReceiptPage {
         frame: Frame::new(state, Some(visitor), "organizations", title),
         title,

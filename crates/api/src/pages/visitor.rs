@@ -94,8 +94,8 @@ impl Sessions {
     pub fn presented(&self, request: &HttpRequest) -> Option<SessionHash> {
         let cookie = request.cookie(self.name())?;
         let mut random = [0; 32];
-        let whole = cookie.value().len() == 43
-            && URL_SAFE_NO_PAD.decode_slice_unchecked(cookie.value(), &mut random) == Ok(32);
+        let whole =
+            cookie.value().len() == 43 && URL_SAFE_NO_PAD.decode_slice_unchecked(cookie.value(), &mut random) == Ok(32);
         whole.then(|| SessionHash::of(&random))
     }
 
@@ -198,7 +198,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
             let visitor = Visitor::find(&request).await?;
             let mut fields = read_form(&request, payload).await?;
             let word = fields.iter().position(|(name, _)| name == "csrf").map(|at| fields.swap_remove(at).1);
-            if !from_this_site(request.headers()) || !word.is_some_and(|word| word.as_bytes().ct_eq(visitor.csrf.as_bytes()).into()) {
+            if !from_this_site(request.headers())
+                || !word.is_some_and(|word| word.as_bytes().ct_eq(visitor.csrf.as_bytes()).into())
+            {
                 return Err(not_ours());
             }
             Ok(Self(visitor, parse(&fields)?))
@@ -262,7 +264,8 @@ mod tests {
             assert_eq!((cookie.name(), cookie.secure(), cookie.http_only()), (name, Some(name.len() > 6), Some(true)));
             assert_eq!(cookie.same_site(), Some(SameSite::Lax));
             let with = |value: &str| {
-                sessions.presented(&TestRequest::default().cookie(Cookie::new(name, value.to_owned())).to_http_request())
+                sessions
+                    .presented(&TestRequest::default().cookie(Cookie::new(name, value.to_owned())).to_http_request())
             };
             assert_eq!(with(cookie.value()), Some(hash));
             assert_ne!(with(&"A".repeat(43)), Some(hash));
@@ -286,7 +289,9 @@ mod tests {
         for bad in ["cross-site", "same-site", ""] {
             assert!(!says(&[("sec-fetch-site", bad)]), "{bad}");
         }
-        for bad in ["http://evil.example", "null", "http://purser.example:8080", "http://purser.example:80.evil.example"] {
+        for bad in
+            ["http://evil.example", "null", "http://purser.example:8080", "http://purser.example:80.evil.example"]
+        {
             assert!(!says(&[("origin", bad)]), "{bad}");
         }
     }

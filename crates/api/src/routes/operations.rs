@@ -56,10 +56,6 @@ async fn document(document: Data<Document>) -> HttpResponse {
     (status = 404, description = "No such problem", body = schema::Problem, content_type = "application/problem+json"),
 ))]
 #[get("/problems/{slug}")]
-async fn problem(
-    state: Data<State>,
-    visitor: Option<Visitor>,
-    slug: Path<String>,
-) -> Result<HttpResponse, Problem> {
+async fn problem(state: Data<State>, visitor: Option<Visitor>, slug: Path<String>) -> Result<HttpResponse, Problem> {
     crate::pages::problems::explained(&state, visitor.as_ref(), &slug)
 }

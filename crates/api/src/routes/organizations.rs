@@ -51,7 +51,8 @@ pub struct Organization {
 
 impl From<Standing> for Organization {
     fn from(standing: Standing) -> Self {
-        let Standing { organization: OrganizationRow { id, slug, name, country }, role, access, payer_role, .. } = standing;
+        let Standing { organization: OrganizationRow { id, slug, name, country }, role, access, payer_role, .. } =
+            standing;
         let (slug, country) = (slug.into_string(), country.to_string());
         Self { id, slug, name, country, role, access, subscription_role: payer_role }
     }

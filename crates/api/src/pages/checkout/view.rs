@@ -214,8 +214,7 @@ impl<'a> Situation<'a> {
 
     async fn buyer(&self) -> Result<Option<Buyer>, Problem> {
         let Some(id) = self.checkout.draft.organization else { return Ok(None) };
-        let standing =
-            standing_in(self.state, &self.visitor.installation(), id, Permission::OrganizationView).await?;
+        let standing = standing_in(self.state, &self.visitor.installation(), id, Permission::OrganizationView).await?;
         let held = store::entitlements::of_organization(&self.state.db, id).await.map_err(store_problem)?;
         Ok(Some(Buyer { standing, held: held.into_iter().map(|row| (row.offer, row)).collect() }))
     }
