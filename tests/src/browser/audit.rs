@@ -40,7 +40,9 @@ for (const one of document.querySelectorAll('a[href], button, input, select, tex
   if (document.activeElement !== one || style.outlineStyle === 'none' || parseFloat(style.outlineWidth) < 2)
     missing.push(one.outerHTML.slice(0, 200));
 }
-if (was instanceof HTMLElement) was.focus({ preventScroll: true }); else document.activeElement?.blur();
+document.activeElement?.blur();
+if (was !== document.body) was?.focus({ preventScroll: true });
+scrollTo(0, 0);
 return missing;
 ";
 
@@ -66,10 +68,15 @@ impl Browser {
         self.tell("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
-    /// Asserts what holds of every page, as it stands.
-    pub async fn audit(&self, page: &str) {
+    /// Asserts that nothing sticks out of the window.
+    pub async fn audit_layout(&self, page: &str) {
         let out = self.ask(STICKS_OUT).await;
         assert_eq!(out, json!([]), "{page}: sticks out of the window");
+    }
+
+    /// Asserts what holds of every page, as it stands.
+    pub async fn audit(&self, page: &str) {
+        self.audit_layout(page).await;
         let unseen = self.ask(FOCUS_IS_SEEN_EVERYWHERE).await;
         assert_eq!(unseen, json!([]), "{page}: the focus is not seen");
         let found = self.axe().await;

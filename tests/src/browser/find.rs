@@ -4,8 +4,10 @@
 pub const CONTROLS: &str = "a[href], button, summary";
 /// Labels of what is chosen by a click.
 pub const LABELS: &str = "label:has(input[type=radio], input[type=checkbox])";
-/// What is filled in or chosen.
-pub const FIELDS: &str = "input, select, textarea";
+/// What is chosen.
+pub const BOXES: &str = "input[type=radio], input[type=checkbox]";
+/// What is filled in.
+pub const FIELDS: &str = "input:not([type=radio], [type=checkbox]), select, textarea";
 
 /// `find(name)`: exactly so, else beginning so, else with it in its name. A field's name is its label's.
 const FIND: &str = r"

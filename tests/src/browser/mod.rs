@@ -9,7 +9,7 @@ pub use audit::Scheme;
 
 use crate::{App, eventually};
 use chromium::Chromium;
-use find::{CONTROLS, FIELDS, LABELS, script};
+use find::{BOXES, CONTROLS, FIELDS, LABELS, script};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -141,7 +141,7 @@ impl Browser {
         // Tab leads to the group, arrows lead within it.
         self.tab_until(
             &script(
-                FIELDS,
+                BOXES,
                 "const one = find(arguments[0]), at = document.activeElement;
             return !!one && (at === one || (one.type === 'radio' && at.type === 'radio' && at.name === one.name))",
             ),
@@ -152,7 +152,7 @@ impl Browser {
             match self
                 .ask_of(
                     &script(
-                        FIELDS,
+                        BOXES,
                         "const one = find(arguments[0]);
                 return document.activeElement !== one ? 'away' : one.checked ? 'chosen' : 'there'",
                     ),
@@ -174,19 +174,23 @@ impl Browser {
         if self.hands == Hands::Keyboard {
             self.tab_to(FIELDS, name).await;
         } else {
-            self.click(FIELDS, name).await;
+            // Not by a click, which opens a list.
+            let there = script(FIELDS, "const one = find(arguments[0]); one?.focus(); return !!one");
+            eventually(&format!("the field “{name}”"), PATIENCE, async || {
+                (self.ask_of(&there, name).await == json!(true)).then_some(())
+            })
+            .await;
         }
-        let list = self.ask("return document.activeElement.tagName === 'SELECT'").await == json!(true);
-        if list && self.hands != Hands::Keyboard {
-            // The click has opened the list.
-            self.keys(Key::Escape.value().to_string()).await;
-        }
-        if !list {
+        let at = "const at = document.activeElement;
+            return at.tagName === 'SELECT' ? [...at.options].findIndex((one) => one.text.startsWith(arguments[0])) : null";
+        let Some(place) = self.ask_of(at, value).await.as_i64() else {
             let all = self.driver.action_chain().key_down(Key::Control).send_keys("a").key_up(Key::Control);
             all.perform().await.expect("all selected");
             self.keys(Key::Backspace.value().to_string()).await;
-        }
-        self.keys(value.to_owned()).await;
+            return self.keys(value.to_owned()).await;
+        };
+        let down = usize::try_from(place).unwrap_or_else(|_| panic!("{name} offers no {value}"));
+        self.keys(format!("{}{}", Key::Home.value(), Key::Down.value().to_string().repeat(down))).await;
     }
 
     /// What stands in the field of this name.
@@ -198,8 +202,12 @@ impl Browser {
     /// Whether the control or field of this name is there and can be used.
     pub async fn offers(&self, name: &str) -> bool {
         let usable = "const one = find(arguments[0]); return !!one && !one.disabled";
-        self.ask_of(&script(CONTROLS, usable), name).await == json!(true)
-            || self.ask_of(&script(FIELDS, usable), name).await == json!(true)
+        for kind in [CONTROLS, BOXES, FIELDS] {
+            if self.ask_of(&script(kind, usable), name).await == json!(true) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Presses twice, as fast as hands can.
@@ -267,11 +275,11 @@ impl Browser {
         self.tell("Emulation.setDeviceMetricsOverride", size).await;
     }
 
-    /// Writes the page as a picture: the first `height` pixels of it, or all.
+    /// Writes the page as a picture: all of it, or smaller the first `height` pixels.
     pub async fn picture(&self, file: &Path, height: Option<u32>) {
         let size = self.ask("return [innerWidth, document.documentElement.scrollHeight]").await;
-        let height = height.map_or_else(|| size[1].clone(), |height| json!(height));
-        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": height, "scale": 1 });
+        let (height, scale) = height.map_or_else(|| (size[1].clone(), 1.0), |height| (json!(height), 0.75));
+        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": height, "scale": scale });
         let shot = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
         let shot = self.tell("Page.captureScreenshot", shot).await;
         let png = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, shot["data"].as_str().expect("a picture"));
@@ -292,8 +300,10 @@ impl Browser {
     /// Asserts that no page broke its policy or threw since the last time.
     pub async fn assert_quiet(&self) {
         let log = self.driver.browser_log().await.expect("the browser's log");
-        // That an answer was a refusal is no fault of the page's.
-        let loud: Vec<_> = log.iter().filter(|one| !one.message.contains("Failed to load resource")).collect();
+        // That an answer was a refusal, or what was typed no number, is no fault of the page's.
+        let known = ["Failed to load resource", "cannot be parsed, or is out of range"];
+        let fault = |message: &str| !known.iter().any(|known| message.contains(known));
+        let loud: Vec<_> = log.iter().filter(|one| fault(&one.message)).collect();
         assert!(loud.is_empty(), "the browser complains: {loud:?}");
     }
 

@@ -1,12 +1,9 @@
 //! The three journeys and setting up ahead, by mouse, by keyboard alone and without scripts, each checked by the API.
 
+use super::{ADA, ADAM, DAY};
 use serde_json::{Value, json};
 use tests::browser::{Browser, Hands};
 use tests::{App, Billing, Options, on_both};
-
-const ADA: &str = "ada@fabrikam.example";
-const ADAM: &str = "adam@fabrikam.example";
-const DAY: &str = "2018-04-15T10:00:00Z";
 
 on_both! {
     extension_by_mouse: Options::at(DAY);

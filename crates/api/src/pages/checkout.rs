@@ -185,7 +185,8 @@ fn count(item: &mut ItemRequest, place: usize, fields: &Fields) -> Result<(), &'
         return Ok(());
     }
     let text = field(fields, &format!("quantity-{place}"));
-    let number: i64 = text.parse().map_err(|_| "Enter a whole number.")?;
+    let number: Option<i64> = text.parse().ok().filter(|number| *number >= 0);
+    let number = number.ok_or("Enter a whole number, 0 or more.")?;
     let nudge = field(fields, "nudge").strip_prefix(&format!("{place}:")).and_then(|by| by.parse().ok()).unwrap_or(0);
     item.quantity = Some(number.saturating_add(nudge).max(0));
     Ok(())
