@@ -127,7 +127,7 @@ async fn the_sum_is_right_after_each_change(app: &App) {
     for count in [3, 5, 6, 200, 1500, 100_000] {
         browser.fill("Basic users: how many", &count.to_string()).await;
         browser.keys("\u{e004}".to_owned()).await;
-        let words = if count == 100_000 { "100,000 users".to_owned() } else { format!("{count} users") };
+        let words = if count == 100_000 { "→ 100,000 users".to_owned() } else { format!("→ {count} users") };
         browser.sees(&words.replace("1500", "1,500")).await;
         let quote = ada.quotes("fabrikam", USERS, count, Billing::Existing(&payer)).await.ok();
         assert_sum_is(&browser, &quote).await;

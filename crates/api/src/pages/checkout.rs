@@ -166,7 +166,8 @@ async fn choose_quantity(state: Data<State>, id: Path<String>, form: Form<Fields
     let only_sum = !field(&fields, "update").is_empty() || !field(&fields, "nudge").is_empty();
     Checkout::change(&state, visitor.id, &id, |draft| {
         draft.items.clone_from(&items);
-        draft.counted = !only_sum;
+        // A sum that was asked for just before "Continue" may come after it, and takes nothing back.
+        draft.counted |= !only_sum;
     })
     .await?;
     let back = if only_sum { "?step=quantity" } else { "" };
