@@ -13,6 +13,7 @@ mod actor;
 mod answer;
 mod app;
 mod binary;
+pub mod browser;
 mod database;
 mod forward;
 mod postgres;

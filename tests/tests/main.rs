@@ -3,6 +3,7 @@
 
 mod backups;
 mod bad_input;
+mod browser;
 mod buyer;
 mod catalogue;
 mod directory;

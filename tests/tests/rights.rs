@@ -189,12 +189,13 @@ fn pairs(linked: bool) -> String {
         }
     }
     let links = if linked { links } else { String::new() };
-    seed + &*format!(
+    seed += &format!(
         "[[user]]\nemail = 'chief@example.com'\nname = 'Chief'\n\
          [[subscription]]\nkey = 'payer'\nname = 'Payer'\nkind = 'pay_as_you_go'\nstatus = 'active'\ncountry = 'US'\n\
          currency = 'USD'\npayment = 'invoice'\nroles = [{roles}{{ user = 'chief@example.com', role = 'owner' }}]\n\
          linked = [{links}]\n"
-    )
+    );
+    seed
 }
 
 fn pair(organization: &str, payer: &str) -> (String, String) {

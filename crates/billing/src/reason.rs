@@ -51,7 +51,7 @@ impl ReasonCode {
     const fn remedy(self) -> &'static str {
         match self {
             Self::NotPermitted => {
-                "Ask an owner of the subscription for the role owner, contributor or billing_manager."
+                "Ask an owner of the subscription for the role owner, contributor or billing manager."
             }
             Self::FreeTrial => "Choose another subscription or create a pay-as-you-go one.",
             Self::UnsupportedKind => "Choose another subscription or create a new one.",
@@ -103,7 +103,7 @@ impl Reason {
         self.permission.map_or_else(
             || self.code.remedy().to_owned(),
             |p| {
-                let roles: Vec<String> = granting_roles(p).map(|role| role.as_str().to_owned()).collect();
+                let roles: Vec<String> = granting_roles(p).map(|role| role.as_str().replace(['.', '_'], " ")).collect();
                 format!("Ask someone with the role {}.", roles.join(" or "))
             },
         )

@@ -8,7 +8,7 @@ use crate::extract::Query;
 use crate::problem::Problem;
 use crate::routes::paging;
 use crate::routes::payers::{Picked, Picker};
-use crate::routes::refusals::{About, failure, standing_in};
+use crate::routes::refusals::{About, failure, standing_in, whom_to_ask};
 use crate::state::State;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -16,6 +16,7 @@ use actix_web::web::{Data, Path, ServiceConfig};
 use actix_web::{get, post};
 use askama::Template;
 use kernel::{Permission, SubscriptionId};
+use marketplace::Scope;
 use marketplace::order::{Act, Command};
 
 /// Subscriptions of a page.
@@ -46,6 +47,9 @@ struct BillingPage {
     payers: Vec<Payer>,
     more: String,
     refused: Option<Told>,
+    may_set_up: bool,
+    /// Whom to ask who may not: name and role.
+    ask: Vec<(String, String)>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -84,8 +88,16 @@ async fn shown(
     let billing = billing(state, visitor, &standing).await?.map(|(billing, _)| billing);
     let slug = standing.organization.slug.to_string();
     let more = ListQuery { q: query.q, after: None }.more(&format!("/organizations/{slug}/billing"), found.next);
+    let may_set_up = visitor.installation().may_in(Permission::BillingSetUp, &standing);
+    let ask = if may_set_up || billing.is_some() {
+        Vec::new()
+    } else {
+        whom_to_ask(state, Scope::Organization(organization)).await?
+    };
     let status = refused.as_ref().map_or(StatusCode::OK, Problem::status);
     let template = BillingPage {
+        may_set_up,
+        ask: ask.into_iter().map(|one| (one.name, one.role)).collect(),
         frame: Frame::new(state, Some(visitor), "organizations", "Set up billing"),
         name: standing.organization.name,
         slug,

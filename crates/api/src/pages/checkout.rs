@@ -166,6 +166,7 @@ async fn choose_quantity(state: Data<State>, id: Path<String>, form: Form<Fields
     let only_sum = !field(&fields, "update").is_empty() || !field(&fields, "nudge").is_empty();
     Checkout::change(&state, visitor.id, &id, |draft| {
         draft.items.clone_from(&items);
+        // A sum that was asked for just before "Continue" may come after it, and takes nothing back.
         draft.counted |= !only_sum;
     })
     .await?;
@@ -185,7 +186,8 @@ fn count(item: &mut ItemRequest, place: usize, fields: &Fields) -> Result<(), &'
         return Ok(());
     }
     let text = field(fields, &format!("quantity-{place}"));
-    let number: i64 = text.parse().map_err(|_| "Enter a whole number.")?;
+    let number: Option<i64> = text.parse().ok().filter(|number| *number >= 0);
+    let number = number.ok_or("Enter a whole number, 0 or more.")?;
     let nudge = field(fields, "nudge").strip_prefix(&format!("{place}:")).and_then(|by| by.parse().ok()).unwrap_or(0);
     item.quantity = Some(number.saturating_add(nudge).max(0));
     Ok(())

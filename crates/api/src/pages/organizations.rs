@@ -27,7 +27,7 @@ use store::till::EntitlementRow;
 /// Rows of a list.
 const ROWS: i64 = 25;
 /// Offers on an organization's page.
-const OFFERS: usize = 50;
+const OFFERS: usize = 25;
 /// Purchases on an organization's page.
 const LATEST: i64 = 5;
 
@@ -270,7 +270,13 @@ impl View<'_> {
 
     fn is_there(&self, offer: &Offer) -> bool {
         let has = |row: &EntitlementRow| row.next > 0 || row.committed > 0 || row.installed || row.metered;
-        self.held.get(&offer.id).is_some_and(has) || (offer.definition.included > 0 && offer.is_in_list())
+        self.held.get(&offer.id).is_some_and(has) || self.is_for_all(offer)
+    }
+
+    /// Whether every organization may use some; of an extension only those that have installed it.
+    fn is_for_all(&self, offer: &Offer) -> bool {
+        let definition = &offer.definition;
+        definition.included > 0 && definition.kind != OfferKind::Extension && offer.is_in_list()
     }
 
     fn row(&self, offer: &Offer) -> Has {

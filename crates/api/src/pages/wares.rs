@@ -108,7 +108,8 @@ fn tags(offer: &Offer, locale: Locale) -> Vec<Tag> {
         return tags;
     }
     if definition.included > 0 {
-        tags.push(Tag::new("good", format!("First {} free", locale.number(definition.included))));
+        let first = if definition.included == 1 { "" } else { "First " };
+        tags.push(Tag::new("good", format!("{first}{} free", locale.number(definition.included))));
     }
     if definition.trial_days > 0 {
         tags.push(Tag::new("good", format!("{}-day trial", definition.trial_days)));

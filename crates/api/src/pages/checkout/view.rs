@@ -4,7 +4,7 @@ use super::{Checkout, ShowQuery};
 use crate::pages::frame::{Frame, page};
 use crate::pages::payer_form::PayerForm;
 use crate::pages::problems::{Told, Why};
-use crate::pages::sum::{Quoted, Sum, differences, shown_values};
+use crate::pages::sum::{Line, Quoted, Sum, differences, shown_values};
 use crate::pages::visitor::Visitor;
 use crate::pages::wares::{Tag, Tile, units};
 use crate::problem::{Problem, Slug};
@@ -80,6 +80,7 @@ struct ItemRow {
     quantity: i64,
     minimum: i64,
     maximum: i64,
+    range: String,
     metered: bool,
     on: bool,
     cap: String,
@@ -202,7 +203,7 @@ impl<'a> Situation<'a> {
             changed: sum.as_ref().map(|sum| differences(&self.shown, sum)).unwrap_or_default(),
             sum,
             quote: quoted.as_ref().map(|quoted| quoted.id.clone()).unwrap_or_default(),
-            allowed: quoted.as_ref().is_some_and(|quoted| quoted.allowed),
+            allowed: quoted.as_ref().is_some_and(|quoted| quoted.allowed && !unchanged(quoted)),
             reasons,
             ask,
             button: quoted.as_ref().map_or("Buy now", button),
@@ -387,7 +388,12 @@ impl<'a> Situation<'a> {
         } else {
             Vec::new()
         };
-        let why = reasons.map(|one| Why { message: one.message.clone(), remedy: one.remedy.clone() }).collect();
+        let mut why: Vec<_> =
+            reasons.map(|one| Why { message: one.message.clone(), remedy: one.remedy.clone() }).collect();
+        if unchanged(quoted) {
+            let remedy = "Go back to the quantity and enter the total that there shall be.".to_owned();
+            why.push(Why { message: "Nothing would change.".to_owned(), remedy });
+        }
         Ok((ask.into_iter().map(|one| (one.name, one.role)).collect(), why))
     }
 }
@@ -460,6 +466,7 @@ fn rows(items: &[(Arc<Offer>, ItemRequest)], buyer: Option<&Buyer>, visitor: &Vi
         };
         let paid = if next > 0 { format!("Paid so far: {}.", visitor.locale.number(next)) } else { String::new() };
         let metered = item.metered.as_ref();
+        let minimum = if next > 0 { 0 } else { definition.minimum.max(1) };
         ItemRow {
             place,
             name: definition.name.to_string(),
@@ -467,14 +474,21 @@ fn rows(items: &[(Arc<Offer>, ItemRequest)], buyer: Option<&Buyer>, visitor: &Vi
             has: format!("{included}{paid}"),
             from: next,
             quantity: item.quantity.unwrap_or(0),
-            minimum: if next > 0 { 0 } else { definition.minimum },
+            minimum,
             maximum: definition.maximum,
+            range: format!("From {} to {}.", visitor.locale.number(minimum), visitor.locale.number(definition.maximum)),
             metered: metered.is_some(),
             on: metered.is_some_and(|metered| metered.on),
             cap: metered.and_then(|metered| metered.cap).map(|cap| cap.to_string()).unwrap_or_default(),
         }
     };
     items.iter().enumerate().map(row).collect()
+}
+
+/// Whether what is wanted is there already.
+fn unchanged(quoted: &Quoted) -> bool {
+    let metered = |line: &Line| line.why.iter().any(|step| step.step == "metered");
+    quoted.lines.iter().all(|line| line.quantity.from == line.quantity.to && !metered(line))
 }
 
 /// What the last button says.
