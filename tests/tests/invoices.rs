@@ -1,7 +1,7 @@
 //! Invoices: one a payer and month, what upcoming said to the cent, numbered without gaps.
 
 use serde_json::{Value, json};
-use tests::{Actor, App, Billing, Options, Visitor, join_all, lines_of, on_both, seeds};
+use tests::{Actor, App, Billing, Options, Visitor, join_all, on_both};
 
 on_both! {
     r_42_upcoming_is_what_is_issued: Options::at("2018-04-15T10:00:00Z").config(RATES);
@@ -98,7 +98,6 @@ async fn r_42_upcoming_is_what_is_issued(app: &App) {
     assert_eq!(essence(&newest), essence(&upcoming));
     let told = app.events().await.into_iter().filter(|event| event.to_string().contains("invoice.issued")).count();
     assert_eq!(told, 2);
-    drop(lines_of(&last));
 }
 
 fn cents(money: &Value) -> i64 {
@@ -249,8 +248,8 @@ async fn r_42_charges_go_on_a_bill_that_is_open(app: &App) {
     let sue = app.as_(SUE).await;
     let payer = payer(&sue).await;
     sue.buys("tailspin", USERS, 10, Billing::Linked).await.status(201);
-    let ahead = format!("UPDATE subscriptions SET billed_through = '2018-05-01' WHERE name = 'Fabrikam Production'");
-    app.database.sql(&ahead).await;
+    let ahead = "UPDATE subscriptions SET billed_through = '2018-05-01' WHERE name = 'Fabrikam Production'";
+    app.database.sql(ahead).await;
     let late = sue.buys("tailspin", USERS, 11, Billing::Linked).await.status(201);
     assert_eq!(late["now"]["net"]["amount"], "4.00", "{late}");
     let june = "SELECT count(*) FROM charges WHERE bill = '2018-06-01' AND amount = 400";
@@ -278,5 +277,4 @@ async fn invoices_as_pages(app: &App) {
     page.says(200, "P-2018-000001").says(200, "Tax 7.25 % on $35.00").says(200, "Tax 19 % on $70.00");
     page.says(200, "Purser Sales").says(200, "How this is worked out");
     Visitor::signed_in(app, "otto@fabrikam.example").await.get(&format!("/invoices/{id}")).await.says(404, "Not found");
-    drop(seeds::catalog());
 }

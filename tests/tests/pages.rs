@@ -361,19 +361,14 @@ async fn numbers_that_are_none(app: &App) {
     let payer = app.as_(ADA).await.subscription("Fabrikam Production").await;
     let checkout = begins(&ada, TEST_MANAGER, "fabrikam", "3").await;
     ada.send_form(&format!("{checkout}/billing"), &[("choice", &payer)]).await.leads_to();
-    for text in ["", "x", "1.5", "99999999999999999999", "1e3"] {
+    for text in ["", "x", "-1", "1.5", "99999999999999999999", "1e3"] {
         let page = ada.send_form(&format!("{checkout}/quantity"), &[("quantity-0", text), ("go", "on")]).await;
-        page.says(422, "Enter a whole number").says(422, "value=\"3\"");
+        page.says(422, "Enter a whole number").says(422, "value=\"3\"").lacks("/items/");
     }
     let largest = i64::MAX.to_string();
-    for (text, words) in [("-1", "from 0"), ("100001", "100000"), (largest.as_str(), "100000")] {
+    for text in ["100001", largest.as_str()] {
         ada.send_form(&format!("{checkout}/quantity"), &[("quantity-0", text), ("go", "on")]).await.leads_to();
-        let page = ada.get(&checkout).await;
-        if text == "-1" {
-            page.says(200, "value=\"0\"");
-        } else {
-            page.says(200, "out of range").says(200, words);
-        }
+        ada.get(&checkout).await.says(200, "out of range").says(200, "100,000");
     }
     assert_eq!(app.database.number("SELECT count(*) FROM purchases").await, 0);
 }

@@ -49,7 +49,11 @@ impl Told {
         let slug = problem.slug();
         Self {
             title: slug.title().to_owned(),
-            detail: problem.detail().to_owned(),
+            // Where one field is wrong, its form stands before the reader; the pointer is for programs.
+            detail: match problem.errors() {
+                [one] => one.detail.clone(),
+                _ => problem.detail().to_owned(),
+            },
             reasons: members(problem, "reasons", |one| {
                 Some(Why { message: text(one, "message")?, remedy: text(one, "remedy")? })
             }),

@@ -1,15 +1,16 @@
 //! The page of a checkout: which step is next, what each step offers, and the sum of it all as it stands now.
 
+mod payers;
+
 use super::{Checkout, ShowQuery};
 use crate::pages::frame::{Frame, page};
 use crate::pages::payer_form::PayerForm;
 use crate::pages::problems::{Told, Why};
 use crate::pages::sum::{Line, Quoted, Sum, differences, shown_values};
 use crate::pages::visitor::Visitor;
-use crate::pages::wares::{Tag, Tile, units};
+use crate::pages::wares::{Tile, units};
 use crate::problem::{Problem, Slug};
 use crate::routes::paging;
-use crate::routes::payers::{Picked, Picker};
 use crate::routes::refusals::{About, refusal, standing_in, whom_to_ask};
 use crate::state::{State, field_problem, store_problem};
 use actix_web::HttpResponse;
@@ -26,6 +27,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use store::organizations::Standing;
 use store::till::EntitlementRow;
+
+use payers::PayerChoice;
 
 /// Rows of a step's list.
 const ROWS: i64 = 20;
@@ -50,17 +53,6 @@ struct OrganizationChoice {
     name: String,
     how: String,
     why: Option<Why>,
-    chosen: bool,
-}
-
-/// A subscription to charge.
-struct PayerChoice {
-    id: String,
-    name: String,
-    detail: String,
-    tag: Tag,
-    why: Vec<Why>,
-    eligible: bool,
     chosen: bool,
 }
 
@@ -307,55 +299,6 @@ impl<'a> Situation<'a> {
         format!("/checkout/{}?{}", self.checkout.id, query.finish())
     }
 
-    /// Who could pay, ineligible ones with their reasons, and the form of a new one.
-    async fn picker(
-        &self,
-        step: Step,
-        buyer: Option<&Buyer>,
-        catalogue: &Catalogue,
-        items: &[(Arc<Offer>, ItemRequest)],
-    ) -> Result<Payers, Problem> {
-        let Some(buyer) = buyer.filter(|buyer| buyer.standing.linked.is_none()) else { return Ok(Payers::default()) };
-        let chosen = self.checkout.draft.billing.as_ref();
-        let drafted = chosen.and_then(|billing| billing.new_subscription.as_ref());
-        if step != Step::Billing {
-            let name = match (chosen.and_then(|billing| billing.subscription), drafted) {
-                (Some(id), _) => self.linked(id).await?.words,
-                (None, Some(data)) => format!("{}, new with this purchase ({})", data.name, data.currency),
-                (None, None) => String::new(),
-            };
-            return Ok(Payers { chosen_words: name, ..Payers::default() });
-        }
-        let organization = &buyer.standing.organization;
-        let offers = items.iter().map(|(offer, _)| Arc::clone(offer)).collect();
-        let picker = Picker { organization: organization.id, user: self.visitor.id, offers };
-        let q = paging::search(Some(self.query.q.clone()))?;
-        let after = paging::after(self.query.after.as_deref())?;
-        let (page, can_create) = picker.page(self.state, &q, after, ROWS).await?;
-        let existing = chosen.and_then(|billing| billing.subscription);
-        let payers: Vec<_> = page.data.into_iter().map(|one| payer_choice(one, existing)).collect();
-        let slugs: Vec<&str> = items.iter().map(|(offer, _)| offer.slug.as_str()).collect();
-        let fresh = || PayerForm::new(self.state, catalogue, &slugs, &organization.name, organization.country);
-        let form = match (&self.typed, drafted) {
-            (Some(typed), _) => typed.clone(),
-            (None, Some(data)) => fresh().chosen(data),
-            (None, None) => fresh(),
-        };
-        let form = match &self.refused {
-            Some(problem) => form.marked(problem),
-            None => form,
-        };
-        let usable = payers.iter().any(|payer| payer.eligible);
-        let new_chosen = self.typed.is_some() || drafted.is_some() || (existing.is_none() && !usable);
-        Ok(Payers {
-            payers,
-            more: self.more(Step::Billing, page.next),
-            form: can_create.then_some(form),
-            new_chosen,
-            chosen_words: String::new(),
-        })
-    }
-
     /// A subscription in a line; only that it exists where the visitor has no role on it.
     async fn linked(&self, id: SubscriptionId) -> Result<Linked, Problem> {
         let found = store::subscriptions::find(&self.state.db, id, Some(self.visitor.id)).await;
@@ -398,16 +341,6 @@ impl<'a> Situation<'a> {
     }
 }
 
-/// Who could pay.
-#[derive(Default)]
-struct Payers {
-    payers: Vec<PayerChoice>,
-    more: String,
-    form: Option<PayerForm>,
-    new_chosen: bool,
-    chosen_words: String,
-}
-
 fn next_of(buyer: Option<&Buyer>, offer: OfferId) -> i64 {
     buyer.and_then(|buyer| buyer.held.get(&offer)).map_or(0, |row| row.next)
 }
@@ -437,20 +370,6 @@ fn choice(standing: &Standing, chosen: bool) -> OrganizationChoice {
         how,
         why: (!may).then(|| Why { message: reason.message(), remedy: reason.remedy() }),
         chosen,
-    }
-}
-
-fn payer_choice(one: Picked, chosen: Option<SubscriptionId>) -> PayerChoice {
-    let tag = if one.eligible { Tag::new("good", "Ready") } else { Tag::new("warn", "Can’t pay for this") };
-    let status = if one.status == "active" { String::new() } else { format!(" · {}", one.status.replace('_', " ")) };
-    PayerChoice {
-        id: one.id.to_string(),
-        name: one.name,
-        detail: format!("{} · {}{status}", one.kind.replace('_', " "), one.currency),
-        tag,
-        why: one.reasons.iter().map(|one| Why { message: one.message(), remedy: one.remedy() }).collect(),
-        eligible: one.eligible,
-        chosen: chosen == Some(one.id) && one.eligible,
     }
 }
 
