@@ -151,9 +151,14 @@ struct Sealed<'a> {
     expires: i64,
     organization: OrganizationId,
     payer: &'a str,
-    lines: Vec<(&'a str, i64, i64, Money, Money)>,
+    lines: Vec<(&'a str, i64, i64, Money, Money, &'a str)>,
     now: Totals,
     renewal: Totals,
+}
+
+/// How a metered line is switched, and its cap; empty for others. Quantities and amounts do not tell.
+fn metered(line: &LineView) -> &str {
+    line.why.iter().find(|step| step.step == "metered").map_or("", |step| step.detail.as_str())
 }
 
 /// The id of a quote: until when it holds, and a seal over what must not change. `payer` is the subscription, the data
@@ -168,7 +173,7 @@ pub fn seal(key: &[u8; 32], expires: Timestamp, payer: &str, body: &QuoteBody) -
         lines: body
             .lines
             .iter()
-            .map(|l| (l.offer.as_str(), l.quantity.from, l.quantity.to, l.now, l.renewal))
+            .map(|l| (l.offer.as_str(), l.quantity.from, l.quantity.to, l.now, l.renewal, metered(l)))
             .collect(),
         now: body.now,
         renewal: body.renewal.totals,
