@@ -139,6 +139,24 @@ pub struct PurchaseView {
     pub undo_until: Timestamp,
 }
 
+/// A stored answer for a reader who may not see the payer's bill: its `next_invoice` is of its own lines alone.
+///
+/// # Errors
+/// Where it is no answer.
+pub fn alone(answer: &str) -> Result<String, serde_json::Error> {
+    let mut purchase: serde_json::Value = serde_json::from_str(answer)?;
+    let own = |part: &str, name: &str| serde_json::from_value::<Money>(purchase[part][name].clone());
+    let mut sums = Vec::new();
+    for name in ["net", "tax", "total"] {
+        let sum = own("now", name)?.checked_add(own("renewal", name)?).map_err(serde::ser::Error::custom)?;
+        sums.push((name.to_owned(), serde_json::to_value(sum)?));
+    }
+    if let Some(next) = purchase.get_mut("next_invoice").and_then(serde_json::Value::as_object_mut) {
+        next.extend(sums);
+    }
+    serde_json::to_string(&purchase)
+}
+
 /// The instant until which a quote made at `at` holds.
 #[must_use]
 pub fn expiry(at: Timestamp) -> Timestamp {

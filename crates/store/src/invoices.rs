@@ -248,6 +248,21 @@ pub async fn first_waiting(reads: &impl Reads, payer: SubscriptionId) -> Result<
     rows.first().map(|row| row.word("month")).transpose()
 }
 
+/// The earliest month that something renewed of a payer's organizations is still of, if it is before `month`.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn first_behind(
+    reads: &impl Reads,
+    payer: SubscriptionId,
+    month: Month,
+) -> Result<Option<Month>, StoreError> {
+    let sql = "SELECT e.month FROM links l JOIN entitlements e ON e.organization_id = l.organization_id \
+         WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND e.next > 0 AND e.month < $2 ORDER BY e.month LIMIT 1";
+    let rows = reads.rows(sql, vec![payer.uuid().into(), month.to_string().into()]).await?;
+    rows.first().map(|row| row.word("month")).transpose()
+}
+
 /// A line of a bill: a charge with the names that people read.
 #[derive(Clone, Debug)]
 pub struct BillLine {
