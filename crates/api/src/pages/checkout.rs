@@ -186,6 +186,10 @@ fn count(item: &mut ItemRequest, place: usize, fields: &Fields) -> Result<(), &'
     }
     let text = field(fields, &format!("quantity-{place}"));
     let number: i64 = text.parse().map_err(|_| "Enter a whole number.")?;
+    // Only a stepper stops at 0; a number that was typed is never taken for another.
+    if number < 0 {
+        return Err("Enter a whole number, 0 or more.");
+    }
     let nudge = field(fields, "nudge").strip_prefix(&format!("{place}:")).and_then(|by| by.parse().ok()).unwrap_or(0);
     item.quantity = Some(number.saturating_add(nudge).max(0));
     Ok(())
@@ -248,7 +252,9 @@ fn request(checkout: &Checkout, organization: OrganizationId, fields: &Fields) -
 async fn give_up(state: Data<State>, id: Path<String>, form: Form<Fields>) -> Result<HttpResponse, Problem> {
     let visitor = form.0;
     let checkout = Checkout::find(&state, visitor.id, &id).await?;
-    checkout.give_up(&state).await?;
+    if !checkout.give_up(&state, visitor.id).await? {
+        return Ok(see_other(&format!("/checkout/{id}")));
+    }
     let to = match checkout.draft.organization {
         Some(organization) => format!("/organizations/{organization}"),
         None => "/marketplace".to_owned(),

@@ -255,8 +255,7 @@ fn parts(quoted: &Quoted, month: Month, locale: Locale) -> String {
 }
 
 /// What differs between what a visitor saw and what holds, in words.
-pub fn differences(shown: &[(String, String)], sum: &Sum) -> Vec<String> {
-    let is = shown_values(sum);
+pub fn differences(shown: &[(String, String)], is: &[(String, String)]) -> Vec<String> {
     let pairs = shown.iter().filter_map(|(name, was)| {
         let (_, is) = is.iter().find(|(known, _)| known == name)?;
         (was != is).then(|| format!("{name}: {was}, now {is}"))

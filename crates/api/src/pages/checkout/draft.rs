@@ -102,12 +102,19 @@ impl Checkout {
         Ok(write.await?)
     }
 
-    /// Forgets it.
+    /// Forgets it, unless it was bought: then it stays, to lead to the receipt and to tell the platform.
     ///
     /// # Errors
     /// The store's.
-    pub async fn give_up(&self, state: &State) -> Result<(), Problem> {
-        let write = state.db.write("checkout", async |tx| checkouts::remove(tx, self.id).await);
+    pub async fn give_up(&self, state: &State, user: UserId) -> Result<bool, Problem> {
+        let key = self.key()?;
+        let write = state.db.write("checkout", async |tx| {
+            let bought = store::purchases::by_key(tx, user, &key).await?.is_some();
+            if !bought {
+                checkouts::remove(tx, self.id).await?;
+            }
+            Ok(!bought)
+        });
         write.await.map_err(|error: StoreError| store_problem(error))
     }
 }
