@@ -317,8 +317,8 @@ async fn r_42_charges_go_on_a_bill_that_is_open(app: &App) {
     let sue = app.as_(SUE).await;
     let payer = payer(&sue).await;
     sue.buys("tailspin", USERS, 10, Billing::Linked).await.status(201);
-    let ahead = format!("UPDATE subscriptions SET billed_through = '2018-05-01' WHERE name = 'Fabrikam Production'");
-    app.database.sql(&ahead).await;
+    let ahead = "UPDATE subscriptions SET billed_through = '2018-05-01' WHERE name = 'Fabrikam Production'";
+    app.database.sql(ahead).await;
     let late = sue.buys("tailspin", USERS, 11, Billing::Linked).await.status(201);
     assert_eq!(late["now"]["net"]["amount"], "4.00", "{late}");
     let june = "SELECT count(*) FROM charges WHERE bill = '2018-06-01' AND amount = 400";

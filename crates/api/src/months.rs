@@ -136,8 +136,9 @@ async fn look(state: &State) -> Result<Ran, StoreError> {
         return Ok(Ran::default());
     }
     let ran = run(&state.db, &state.till, &terms(&state.config), month, state.now()).await;
-    let given = state.db.write("month-turn", async |tx| leases::give_back(tx, LEASE, state.process).await).await;
-    if let Err(error) = given as Result<(), StoreError> {
+    let given: Result<(), StoreError> =
+        state.db.write("month-turn", async |tx| leases::give_back(tx, LEASE, state.process).await).await;
+    if let Err(error) = given {
         tracing::debug!(%error, "the lease of months runs out by itself");
     }
     // What an invoice changed is in the feed.

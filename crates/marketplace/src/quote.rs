@@ -145,7 +145,10 @@ pub struct PurchaseView {
 /// Where it is no answer.
 pub fn alone(answer: &str) -> Result<String, serde_json::Error> {
     let mut purchase: serde_json::Value = serde_json::from_str(answer)?;
-    let own = |part: &str, name: &str| serde_json::from_value::<Money>(purchase[part][name].clone());
+    let own = |part: &str, name: &str| {
+        let amount = purchase.pointer(&format!("/{part}/{name}")).cloned();
+        serde_json::from_value::<Money>(amount.unwrap_or_default())
+    };
     let mut sums = Vec::new();
     for name in ["net", "tax", "total"] {
         let sum = own("now", name)?.checked_add(own("renewal", name)?).map_err(serde::ser::Error::custom)?;
