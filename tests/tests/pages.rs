@@ -12,6 +12,7 @@ on_both! {
     a_checkout_buys_once: Options::new();
     what_changed_meanwhile_is_shown: Options::new();
     what_another_tab_chose_is_shown: Options::new();
+    a_month_that_ended_meanwhile_is_shown: Options::at("2018-04-30T23:59:59Z");
     another_ones_checkout_is_not_found: Options::new();
     hosted_checkout: Options::new();
     numbers_that_are_none: Options::new();
@@ -299,6 +300,20 @@ async fn what_changed_meanwhile_is_shown(app: &App) {
     assert_eq!(api.entitlement("fabrikam", TEST_MANAGER).await["next"], 3);
 }
 
+/// the last second of a month costs nothing of it; the first of the next nearly all, and the page says so.
+async fn a_month_that_ended_meanwhile_is_shown(app: &App) {
+    let ada = Visitor::signed_in(app, ADA).await;
+    let payer = app.as_(ADA).await.subscription("Fabrikam Production").await;
+    let checkout = begins(&ada, TEST_MANAGER, "fabrikam", "3").await;
+    ada.send_form(&format!("{checkout}/billing"), &[("choice", &payer)]).await.leads_to();
+    ada.send_form(&format!("{checkout}/quantity"), &[("quantity-0", "3"), ("go", "on")]).await.leads_to();
+    let seen = last_form(&ada.get(&checkout).await);
+    let seen: Vec<(&str, &str)> = seen.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    app.move_clock("2018-05-01T00:00:00Z").await;
+    let refused = ada.post(&format!("{checkout}/buy"), &seen).await;
+    refused.says(409, "Rest of April: $0.00, no longer").says(409, "Rest of May: $150.97, new");
+}
+
 /// What another tab chose is not bought from a page that showed something else, and the page says what differs.
 async fn what_another_tab_chose_is_shown(app: &App) {
     let ada = Visitor::signed_in(app, ADA).await;
@@ -348,6 +363,18 @@ async fn hosted_checkout(app: &App) {
     assert!(url.starts_with(&format!("{}/checkout/chk_", app.url())), "{url}");
     let path = url.strip_prefix(app.url()).expect("here");
 
+    // It is for Fabrikam: whoever may not know of that neither takes it up nor gives it up.
+    let owen = Visitor::signed_in(app, "owen@contoso.example").await;
+    owen.get(path).await.says(404, "no such checkout");
+    for (act, fields) in [
+        ("cancel", vec![]),
+        ("quantity", vec![("quantity-0", "1"), ("go", "on")]),
+        ("organization", vec![("organization", "contoso")]),
+        ("billing", vec![("choice", "new")]),
+        ("buy", vec![]),
+    ] {
+        owen.send_form(&format!("{path}/{act}"), &fields).await.says(404, "no such checkout");
+    }
     let ada = Visitor::signed_in(app, ADA).await;
     ada.get(path).await.says(200, "https://forge.example/back");
     let payer = app.as_(ADA).await.subscription("Fabrikam Production").await;
