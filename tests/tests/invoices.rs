@@ -9,6 +9,9 @@ on_both! {
     r_42_nothing_is_no_invoice: Options::at("2018-04-30T10:00:00Z");
     r_42_currencies_of_none_and_three_digits: Options::at("2018-04-15T10:00:00Z").more_offers(ODD).seed(&odd());
     r_7_who_sees_invoices: Options::at("2018-04-15T10:00:00Z");
+    r_7_what_others_charge_is_the_payers_to_see: Options::at("2018-04-15T10:00:00Z");
+    r_42_upcoming_waits_for_the_job: Options::at("2018-04-15T10:00:00Z").config(RATES);
+    r_14_who_cannot_pay_has_nothing_renewed_to_come: Options::at("2018-04-15T10:00:00Z");
     r_42_charges_go_on_a_bill_that_is_open: Options::at("2018-04-15T10:00:00Z");
     invoices_as_pages: Options::at("2018-04-15T10:00:00Z").config(RATES);
 }
@@ -241,6 +244,71 @@ async fn r_7_who_sees_invoices(app: &App) {
         let answer = app.as_(who).await.get(&format!("/v1/subscriptions/{payer}/invoices")).await;
         if sees { drop(answer.ok()) } else { drop(answer.problem("not-found")) }
     }
+}
+
+/// a quote and a purchase say what the payer's whole next invoice is to whom the bill is to see; others learn
+/// what these lines come to, and nothing of what other organizations charge the same payer.
+async fn r_7_what_others_charge_is_the_payers_to_see(app: &App) {
+    let (ada, sue) = (app.as_("ada@fabrikam.example").await, app.as_(SUE).await);
+    let payer = payer(&sue).await;
+    ada.buys("fabrikam", "ms.vss-testmanager-web", 7, Billing::Existing(&payer)).await.status(201);
+    let bought = sue.buys("tailspin", USERS, 10, Billing::Linked).await.status(201);
+    let id = bought["id"].as_str().expect("an id");
+    let sum =
+        |answer: &Value| json!([answer["next_invoice"]["net"]["amount"], answer["next_invoice"]["total"]["amount"]]);
+    // Fabrikam's 182.00 and 364.00 besides.
+    let (all, own) = (json!(["651.00", "651.00"]), json!(["105.00", "105.00"]));
+    for (who, sees) in [
+        (SUE, &all),
+        ("rita@fabrikam.example", &all),
+        ("olga@platform.example", &all),
+        ("otto@fabrikam.example", &own),
+        ("mia@fabrikam.example", &own),
+    ] {
+        let actor = app.as_(who).await;
+        assert_eq!(sum(&actor.get(&format!("/v1/purchases/{id}")).await.ok()), *sees, "{who}");
+        let list = actor.get("/v1/organizations/tailspin/purchases").await.ok();
+        assert_eq!(sum(&list["data"][0]), *sees, "{who}");
+        let quote = actor.quotes("tailspin", USERS, 10, Billing::Linked).await.ok();
+        // What was charged already is no part of a quote of its own.
+        assert_eq!(quote["next_invoice"]["net"]["amount"] == "651.00", sees == &all, "{who}: {quote}");
+        let receipt = Visitor::signed_in(app, who).await.get(&format!("/purchases/{id}")).await;
+        assert_eq!(receipt.html.contains("what else this subscription pays"), sees == &all, "{who}");
+        receipt.says(200, if sees == &all { "$651.00" } else { "$105.00" });
+    }
+}
+
+/// from the month's begin to the job, what it will issue is what is upcoming, also where only renewals are due.
+async fn r_42_upcoming_waits_for_the_job(app: &App) {
+    let sue = app.as_(SUE).await;
+    let payer = payer(&sue).await;
+    let path = format!("/v1/subscriptions/{payer}/invoices/upcoming");
+    sue.buys("tailspin", USERS, 10, Billing::Linked).await.status(201);
+    for month in ["2018-05-01", "2018-06-01", "2018-07-01"] {
+        app.move_clock(&format!("{month}T01:59:59Z")).await;
+        let upcoming = sue.get(&path).await.ok();
+        assert_eq!(upcoming["issued_on"], month, "{upcoming}");
+        app.move_clock(&format!("{month}T02:00:00Z")).await;
+        let newest = &invoices(&sue, &payer).await[0];
+        let newest = sue.get(&format!("/v1/invoices/{}", newest["id"].as_str().expect("an id"))).await.ok();
+        assert_eq!(essence(&newest), essence(&upcoming));
+    }
+}
+
+/// nothing is renewed for whom cannot pay, and the quote and the subscription's page know it.
+async fn r_14_who_cannot_pay_has_nothing_renewed_to_come(app: &App) {
+    let sue = app.as_(SUE).await;
+    let payer = payer(&sue).await;
+    sue.buys("tailspin", USERS, 10, Billing::Linked).await.status(201);
+    app.database.sql("UPDATE subscriptions SET status = 'past_due' WHERE name = 'Fabrikam Production'").await;
+    let upcoming = sue.get(&format!("/v1/subscriptions/{payer}/invoices/upcoming")).await.ok();
+    assert_eq!(upcoming["total"]["amount"], "35.00", "{upcoming}");
+    let quote = sue.quotes("tailspin", USERS, 7, Billing::Linked).await.ok();
+    assert_eq!(quote["next_invoice"]["total"], upcoming["total"], "{quote}");
+    let page = Visitor::signed_in(app, SUE).await.get(&format!("/subscriptions/{payer}")).await;
+    page.says(200, "$35.00").lacks("$105.00");
+    app.move_clock("2018-05-01T02:00:00Z").await;
+    assert_eq!(invoices(&sue, &payer).await[0]["total"]["amount"], "35.00");
 }
 
 /// a month's bill that is out takes no more charges, whatever comes late.

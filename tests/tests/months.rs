@@ -11,6 +11,7 @@ on_both! {
     r_30_once_by_whoever_comes_first: Options::at("2018-04-15T10:00:00Z").seed(&many());
     r_30_months_that_were_missed_are_made_up: Options::at("2018-04-15T10:00:00Z");
     r_30_a_crash_in_the_middle_changes_nothing: Options::at("2018-04-15T10:00:00Z").seed(&many());
+    r_30_one_that_cannot_be_billed_stops_no_other: Options::at("2018-04-15T10:00:00Z");
     r_14_who_cannot_pay_is_suspended: Options::at("2018-04-15T10:00:00Z");
     r_23_the_price_of_the_first_day_counts: Options::at("2018-04-15T10:00:00Z");
     r_49_the_rate_of_the_first_day_counts: Options::at("2018-04-15T10:00:00Z").config(RATES);
@@ -199,6 +200,40 @@ async fn r_30_a_crash_in_the_middle_changes_nothing(app: &App) {
     assert_eq!(renewals(&app.database).await, 40 * 5);
     let (may, september) = (charged(&app.database, "2018-05-01").await, charged(&app.database, "2018-09-01").await);
     assert_eq!(may, september);
+}
+
+/// R-30, R-42: an organization whose rows cannot be read keeps its own payer waiting, and nobody else; once mended it
+/// comes like all others.
+async fn r_30_one_that_cannot_be_billed_stops_no_other(app: &App) {
+    let (ada, sue) = (app.as_("ada@fabrikam.example").await, app.as_(SUE).await);
+    let europe = ada.subscription("Fabrikam Europe").await;
+    sue.buys("tailspin", USERS, 10, Billing::Linked).await.status(201);
+    ada.buys("fabrikam", USERS, 10, Billing::Existing(&europe)).await.status(201);
+    let tailspin = "(SELECT id FROM organizations WHERE slug = 'tailspin')";
+    let accrued = |text: &str| format!("UPDATE entitlements SET accrued = '{text}' WHERE organization_id = {tailspin}");
+    app.database.sql("CREATE TABLE kept AS SELECT accrued FROM entitlements WHERE false").await;
+    app.database
+        .sql(&format!("INSERT INTO kept SELECT accrued FROM entitlements WHERE organization_id = {tailspin}"))
+        .await;
+    app.database.sql(&accrued("nonsense")).await;
+    app.move_clock("2018-06-01T02:00:00Z").await;
+    let count = |slug: &str| {
+        format!(
+            "SELECT count(*) FROM invoices i JOIN links l ON l.subscription_id = i.subscription_id \
+             JOIN organizations o ON o.id = l.organization_id WHERE o.slug = '{slug}'"
+        )
+    };
+    assert_eq!(app.database.number(&count("fabrikam")).await, 2, "others are billed");
+    assert_eq!(app.database.number(&count("tailspin")).await, 0, "its payer waits");
+    let said = app.fails(&["renew"]);
+    assert!(said.contains("2 failed") && said.contains("cannot come to its month"), "{said}");
+    let mend =
+        format!("UPDATE entitlements SET accrued = (SELECT accrued FROM kept) WHERE organization_id = {tailspin}");
+    app.database.sql(&mend).await;
+    app.database.sql("DROP TABLE kept").await;
+    app.prints(&["renew"]);
+    assert_eq!(app.database.number(&count("tailspin")).await, 2, "it comes, month by month");
+    assert_eq!(charged(&app.database, "2018-06-01").await, 7_000 + 5_950);
 }
 
 /// R-14: while its payer cannot pay, nothing is charged and nothing paid is usable; next is kept.

@@ -11,6 +11,8 @@ on_both! {
     a_checkout_keeps_what_was_chosen: Options::new();
     a_checkout_buys_once: Options::new();
     what_changed_meanwhile_is_shown: Options::new();
+    what_another_tab_chose_is_shown: Options::new();
+    a_month_that_ended_meanwhile_is_shown: Options::at("2018-04-30T23:59:59Z");
     another_ones_checkout_is_not_found: Options::new();
     hosted_checkout: Options::new();
     numbers_that_are_none: Options::new();
@@ -231,6 +233,9 @@ async fn a_checkout_keeps_what_was_chosen(app: &App) {
     later.send_form(&format!("{checkout}/quantity"), &[("quantity-0", "6"), ("go", "on")]).await.leads_to();
     buys(&later, &checkout).await.leads_to();
     later.get(&checkout).await.says(200, "was created with this purchase");
+    // Giving up what was bought, from an old tab, leads to the receipt too.
+    assert_eq!(later.send_form(&format!("{checkout}/cancel"), &[]).await.leads_to(), checkout);
+    later.get(&checkout).await.says(200, "was created with this purchase");
     assert_eq!(app.as_(ADA).await.entitlement("fabrikam", TEST_MANAGER).await["committed"], 6);
 
     let given_up = begins(&later, TEST_MANAGER, "fabrikam", "7").await;
@@ -295,6 +300,39 @@ async fn what_changed_meanwhile_is_shown(app: &App) {
     assert_eq!(api.entitlement("fabrikam", TEST_MANAGER).await["next"], 3);
 }
 
+/// the last second of a month costs nothing of it; the first of the next nearly all, and the page says so.
+async fn a_month_that_ended_meanwhile_is_shown(app: &App) {
+    let ada = Visitor::signed_in(app, ADA).await;
+    let payer = app.as_(ADA).await.subscription("Fabrikam Production").await;
+    let checkout = begins(&ada, TEST_MANAGER, "fabrikam", "3").await;
+    ada.send_form(&format!("{checkout}/billing"), &[("choice", &payer)]).await.leads_to();
+    ada.send_form(&format!("{checkout}/quantity"), &[("quantity-0", "3"), ("go", "on")]).await.leads_to();
+    let seen = last_form(&ada.get(&checkout).await);
+    let seen: Vec<(&str, &str)> = seen.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    app.move_clock("2018-05-01T00:00:00Z").await;
+    let refused = ada.post(&format!("{checkout}/buy"), &seen).await;
+    refused.says(409, "Rest of April: $0.00, no longer").says(409, "Rest of May: $150.97, new");
+}
+
+/// What another tab chose is not bought from a page that showed something else, and the page says what differs.
+async fn what_another_tab_chose_is_shown(app: &App) {
+    let ada = Visitor::signed_in(app, ADA).await;
+    let payer = app.as_(ADA).await.subscription("Fabrikam Production").await;
+    let checkout = begins(&ada, TEST_MANAGER, "fabrikam", "3").await;
+    let new = |name| [("choice", "new"), ("name", name), ("country", "US"), ("currency", "USD"), ("pay", "invoice")];
+    ada.send_form(&format!("{checkout}/billing"), &new("First Name")).await.leads_to();
+    ada.send_form(&format!("{checkout}/quantity"), &[("quantity-0", "3"), ("go", "on")]).await.leads_to();
+    let seen = last_form(&ada.get(&checkout).await);
+    let seen: Vec<(&str, &str)> = seen.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    ada.send_form(&format!("{checkout}/billing"), &new("Second Name")).await.leads_to();
+    let refused = ada.post(&format!("{checkout}/buy"), &seen).await;
+    refused.says(409, "Billed to: First Name, new with this purchase (USD), now Second Name");
+    ada.send_form(&format!("{checkout}/billing"), &[("choice", &payer)]).await.leads_to();
+    let refused = ada.post(&format!("{checkout}/buy"), &seen).await;
+    refused.says(409, "now Fabrikam Production").lacks("Organization: ");
+    assert_eq!(app.database.number("SELECT count(*) FROM purchases").await, 0);
+}
+
 /// whose it is not may not know of it.
 async fn another_ones_checkout_is_not_found(app: &App) {
     let ada = Visitor::signed_in(app, ADA).await;
@@ -325,6 +363,18 @@ async fn hosted_checkout(app: &App) {
     assert!(url.starts_with(&format!("{}/checkout/chk_", app.url())), "{url}");
     let path = url.strip_prefix(app.url()).expect("here");
 
+    // It is for Fabrikam: whoever may not know of that neither takes it up nor gives it up.
+    let owen = Visitor::signed_in(app, "owen@contoso.example").await;
+    owen.get(path).await.says(404, "no such checkout");
+    for (act, fields) in [
+        ("cancel", vec![]),
+        ("quantity", vec![("quantity-0", "1"), ("go", "on")]),
+        ("organization", vec![("organization", "contoso")]),
+        ("billing", vec![("choice", "new")]),
+        ("buy", vec![]),
+    ] {
+        owen.send_form(&format!("{path}/{act}"), &fields).await.says(404, "no such checkout");
+    }
     let ada = Visitor::signed_in(app, ADA).await;
     ada.get(path).await.says(200, "https://forge.example/back");
     let payer = app.as_(ADA).await.subscription("Fabrikam Production").await;
@@ -370,6 +420,9 @@ async fn numbers_that_are_none(app: &App) {
         ada.send_form(&format!("{checkout}/quantity"), &[("quantity-0", text), ("go", "on")]).await.leads_to();
         ada.get(&checkout).await.says(200, "out of range").says(200, "100,000");
     }
+    // Only the stepper stops at nothing.
+    ada.send_form(&format!("{checkout}/quantity"), &[("quantity-0", "0"), ("nudge", "0:-1")]).await.leads_to();
+    ada.get(&format!("{checkout}?step=quantity")).await.says(200, "value=\"0\"");
     assert_eq!(app.database.number("SELECT count(*) FROM purchases").await, 0);
 }
 

@@ -74,6 +74,18 @@ async fn a_quote_holds_for_what_it_said(app: &App) {
     by(&sue, &quote, &[(OFFER, 3)]).await.problem("price-changed");
     by(&sue, &quote, &[(OFFER, 2), ("ms.feed", 1)]).await.problem("price-changed");
     by(&sue, &quote, &[("ms.feed", 2)]).await.problem("price-changed");
+    // How metered use is switched, and its cap, are of the quote too, though they cost nothing yet.
+    let metered = |cap: i64, quote: &Value| {
+        let items = json!([{ "offer": "ms.load-testing", "metered": { "on": true, "cap": cap } }]);
+        let mut body = json!({ "organization": "tailspin", "items": items });
+        if let Some(id) = quote.get("id") {
+            body["quote"] = id.clone();
+        }
+        body
+    };
+    let quote = sue.post("/v1/quotes", metered(100, &Value::Null)).await.ok();
+    sue.post("/v1/purchases", metered(900_000, &quote)).await.problem("price-changed");
+    sue.post("/v1/purchases", metered(100, &quote)).await.status(201);
     // The day's end is within 15 minutes of it, and then it costs less.
     app.move_clock("2018-04-15T23:55:00Z").await;
     let quote = sue.quotes("tailspin", OFFER, 2, Billing::Linked).await.ok();

@@ -49,7 +49,11 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Fault> {
         }
         Command::Token { user } => token(&config, &user).await,
         Command::Key(Key::Create { name }) => key(&config, &name).await,
-        Command::Renew { until } => renew(&config, until).await,
+        Command::Renew { until } => {
+            // What cannot be billed has its line there.
+            telemetry::init(&config)?;
+            renew(&config, until).await
+        }
         Command::Explain { id } => explain_fact(&config, &id).await,
         Command::Verify => prove(&config).await,
         Command::Backup { file } => backup::backup(&config, &file).await,
@@ -226,8 +230,9 @@ async fn renew(config: &Config, until: Option<chrono::NaiveDate>) -> Result<Exit
     let ran = months::run(&db, &till, &app::terms(config), month, at).await;
     till.close();
     working.finish().await;
-    println!("{}", ran?);
-    Ok(ExitCode::SUCCESS)
+    let ran = ran?;
+    println!("{ran}");
+    Ok(if ran.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn explain_fact(config: &Config, id: &str) -> Result<ExitCode, Fault> {

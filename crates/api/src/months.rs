@@ -8,7 +8,7 @@ use crate::state::{State, store_problem};
 use actix_web::web::Data;
 use chrono::TimeDelta;
 use kernel::{Clock, IdSource, Month, OrganizationId, SystemClock, Timestamp, micros};
-use marketplace::invoicing::{self, Terms};
+use marketplace::invoicing::{self, Issued, Terms};
 use marketplace::order::Command;
 use marketplace::till::{Failure, Till};
 use std::fmt;
@@ -39,11 +39,24 @@ pub struct Ran {
     pub turned: u64,
     /// Invoices that were issued.
     pub issued: u64,
+    /// Organizations and payers that cannot be billed as they are; each has its line in the log, and is tried again.
+    pub failed: u64,
+}
+
+impl Ran {
+    fn and(self, other: Self) -> Self {
+        Self {
+            turned: self.turned.saturating_add(other.turned),
+            issued: self.issued.saturating_add(other.issued),
+            failed: self.failed.saturating_add(other.failed),
+        }
+    }
 }
 
 impl fmt::Display for Ran {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} organizations came to a new month, {} invoices were issued", self.turned, self.issued)
+        let Self { turned, issued, failed } = self;
+        write!(f, "{turned} organizations came to a new month, {issued} invoices were issued, {failed} failed")
     }
 }
 
@@ -54,57 +67,64 @@ async fn first_due(db: &Db, until: Month) -> Result<Option<Month>, StoreError> {
     Ok(turn.into_iter().chain(bill).min())
 }
 
-/// Runs what is due up to `until`, month by month: all organizations come to it, then their payers are billed for it.
+/// Runs what is due up to `until`, month by month: all organizations come to it, then their payers are billed for it. One
+/// that cannot be billed keeps no other from it.
 ///
 /// # Errors
-/// The store's; what was done stays done, and the next run goes on.
+/// The store's, where the database or the till is away; what was done stays done, and the next run goes on.
 pub async fn run(db: &Db, till: &Till, terms: &Terms, until: Month, now: Timestamp) -> Result<Ran, StoreError> {
     let mut ran = Ran::default();
-    while let Some(month) = first_due(db, until).await? {
-        let one = run_month(db, till, terms, month, now).await?;
-        if one == Ran::default() && first_due(db, until).await? == Some(month) {
-            return Err(StoreError::Refused(format!("nothing of {month} moves")));
-        }
-        ran = Ran { turned: ran.turned.saturating_add(one.turned), issued: ran.issued.saturating_add(one.issued) };
+    let mut month = first_due(db, until).await?.unwrap_or(until.next());
+    while month <= until {
+        ran = ran.and(run_month(db, till, terms, month, now).await?);
+        month = month.next();
     }
     Ok(ran)
 }
 
 async fn run_month(db: &Db, till: &Till, terms: &Terms, month: Month, now: Timestamp) -> Result<Ran, StoreError> {
     let turned = turn_all(db, till, month).await?;
-    let issued = invoicing::issue_all(db, terms, month, now, &mut IdSource::from_os()).await?;
+    // A payer whose organizations have not all come waits for them, since its bill takes what they renew.
+    let Issued { issued, failed } =
+        invoicing::issue_all(db, terms, month, turned.failed > 0, now, &mut IdSource::from_os()).await?;
     metrics::counter!("invoices_issued_total").increment(issued);
-    Ok(Ran { turned, issued })
+    metrics::counter!("invoices_failed_total").increment(failed);
+    Ok(turned.and(Ran { turned: 0, issued, failed }))
 }
 
-async fn turn_all(db: &Db, till: &Till, month: Month) -> Result<u64, StoreError> {
-    let (mut turned, mut after) = (0, None);
+async fn turn_all(db: &Db, till: &Till, month: Month) -> Result<Ran, StoreError> {
+    let (mut ran, mut after) = (Ran::default(), None);
     loop {
         let due = months::due(db, month, after, STRIDE).await?;
-        let Some(last) = due.last().copied() else { return Ok(turned) };
+        let Some(last) = due.last().copied() else { return Ok(ran) };
         after = Some(last);
-        turned += stride(till, due, month).await?;
+        ran = ran.and(stride(till, due, month).await?);
     }
 }
 
-async fn stride(till: &Till, due: Vec<OrganizationId>, month: Month) -> Result<u64, StoreError> {
+async fn stride(till: &Till, due: Vec<OrganizationId>, month: Month) -> Result<Ran, StoreError> {
     let mut handed = JoinSet::new();
     for organization in due {
         let till = till.clone();
-        handed.spawn(async move { till.submit(Command::turn(organization, month)).await });
+        handed.spawn(async move { (organization, till.submit(Command::turn(organization, month)).await) });
     }
-    let mut turned = 0;
-    let mut failed = None;
+    let (mut ran, mut away) = (Ran::default(), None);
     while let Some(answer) = handed.join_next().await {
         match answer {
-            Ok(Ok(_)) => turned += 1,
-            Ok(Err(Failure::Unavailable)) => failed = Some(StoreError::Unavailable("the till is full or away".into())),
-            Ok(Err(failure)) => failed = Some(StoreError::Refused(format!("an organization's month: {failure:?}"))),
-            Err(error) => failed = Some(StoreError::Refused(error.to_string())),
+            Ok((_, Ok(_))) => ran.turned = ran.turned.saturating_add(1),
+            Ok((_, Err(Failure::Unavailable))) => {
+                away = Some(StoreError::Unavailable("the till is full or the database away".into()));
+            }
+            Ok((organization, Err(failure))) => {
+                tracing::error!(%organization, %month, ?failure, "an organization cannot come to its month");
+                ran.failed = ran.failed.saturating_add(1);
+            }
+            Err(error) => away = Some(StoreError::Unavailable(error.to_string())),
         }
     }
-    metrics::counter!("months_turned_total").increment(turned);
-    failed.map_or(Ok(turned), Err)
+    metrics::counter!("months_turned_total").increment(ran.turned);
+    metrics::counter!("months_failed_total").increment(ran.failed);
+    away.map_or(Ok(ran), Err)
 }
 
 /// Turns months as they come, until told to stop.
@@ -112,7 +132,7 @@ pub async fn keep_turning(state: Data<State>, mut stop: tokio::sync::watch::Rece
     loop {
         match look(&state).await {
             Ok(ran) if ran == Ran::default() => {}
-            Ok(Ran { turned, issued }) => tracing::info!(turned, issued, "a month came"),
+            Ok(Ran { turned, issued, failed }) => tracing::info!(turned, issued, failed, "a month came"),
             Err(error) => tracing::warn!(%error, "a month's turn waits; it goes on by itself"),
         }
         tokio::select! {
@@ -159,10 +179,12 @@ pub async fn on_the_way(state: &State, target: Timestamp) -> Result<(), Problem>
         return Ok(());
     }
     let until = due_at(target);
-    while let Some(month) = first_due(&state.db, until).await.map_err(store_problem)? {
+    let mut month = first_due(&state.db, until).await.map_err(store_problem)?.unwrap_or(until.next());
+    while month <= until {
         show(state, month.start() + TimeDelta::hours(HOUR)).await?;
-        let ran = run(&state.db, &state.till, &terms(&state.config), month, state.now()).await;
+        let ran = run_month(&state.db, &state.till, &terms(&state.config), month, state.now()).await;
         ran.map_err(store_problem)?;
+        month = month.next();
     }
     state.committed.notify_one();
     Ok(())

@@ -185,15 +185,12 @@ impl Upcoming<'_> {
     /// As [`StoreError`] says.
     pub async fn of(&self, reads: &impl Reads, row: &SubscriptionRow) -> Result<Bill, StoreError> {
         let payer = Payer::try_from(row).map_err(corrupt)?;
-        let waiting = invoices::first_waiting(reads, row.id).await?;
-        let bill = waiting.map_or(self.month.next(), |first| first.min(self.month.next()));
-        let mut lines = Vec::new();
-        for line in invoices::lines(reads, row.id, bill).await? {
-            lines.push(charged(line, self.catalogue)?);
-        }
-        if payer.status.pays() {
-            let renewals = invoices::renewals(reads, row.id, bill).await?;
-            lines.extend(renewals.into_iter().filter_map(|line| self.renewed(line, &payer, bill)));
+        let mut bill = self.first(reads, &payer).await?;
+        let mut lines = self.lines(reads, &payer, bill).await?;
+        // A month that comes to nothing has no invoice.
+        while lines.is_empty() && bill <= self.month {
+            bill = bill.next();
+            lines = self.lines(reads, &payer, bill).await?;
         }
         lines.sort_by(|one, other| order(one).cmp(&order(other)));
         let sums = Sums::of(lines.iter().map(|line| (line.tax_rate.clone(), line.amount.minor())), row.currency);
@@ -220,6 +217,27 @@ impl Upcoming<'_> {
             paid: money(0),
             open: money(sums.total),
         })
+    }
+
+    /// The first month that may still be billed: what waits, or what a month that has come will renew, else the next.
+    async fn first(&self, reads: &impl Reads, payer: &Payer) -> Result<Month, StoreError> {
+        let waiting = invoices::first_waiting(reads, payer.id).await?;
+        let behind =
+            if payer.status.pays() { invoices::first_behind(reads, payer.id, self.month).await? } else { None };
+        let months = [waiting, behind.map(Month::next), Some(self.month.next())];
+        Ok(months.into_iter().flatten().min().unwrap_or(self.month))
+    }
+
+    async fn lines(&self, reads: &impl Reads, payer: &Payer, bill: Month) -> Result<Vec<Line>, StoreError> {
+        let mut lines = Vec::new();
+        for line in invoices::lines(reads, payer.id, bill).await? {
+            lines.push(charged(line, self.catalogue)?);
+        }
+        if payer.status.pays() {
+            let renewals = invoices::renewals(reads, payer.id, bill).await?;
+            lines.extend(renewals.into_iter().filter_map(|line| self.renewed(line, payer, bill)));
+        }
+        Ok(lines)
     }
 
     fn renewed(&self, line: RenewalLine, payer: &Payer, month: Month) -> Option<Line> {

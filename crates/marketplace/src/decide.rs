@@ -1,7 +1,7 @@
 //! Decisions, pure: what an order costs and needs, and whether it may be. No database, no clock, no randomness but
 //! what is handed in.
 
-use crate::book::{Book, OrganizationBook, Standing, nothing, too_large, usable, zero};
+use crate::book::{Book, OrganizationBook, PayerBook, Standing, nothing, too_large, usable, zero};
 use crate::catalogue::{Collection, Offer, OfferKind, OfferState};
 use crate::order::{Ask, BillingChoice, Order};
 use crate::policy::Policy;
@@ -152,7 +152,9 @@ pub fn price(book: &Book, order: &Order, standing: &Standing, now: Timestamp) ->
         }
     }
     let provisional = payment.payer().is_none();
-    let body = body(book, order, &payment, &lines, (rate.clone(), next_rate), (country, provisional), now, &blockers)?;
+    let rates = (rate.clone(), next_rate);
+    let account = payment.payer().and_then(|payer| book.payers.get(&payer.id)).filter(|_| sees_bill(standing));
+    let body = body(book, order, (&payment, account), &lines, rates, (country, provisional), now, &blockers)?;
     Ok(Priced { payment, lines, rate, body, blockers, changed_since })
 }
 
@@ -176,6 +178,12 @@ pub(crate) fn visible<'a>(
 
 pub(crate) fn may(standing: &Standing, permission: Permission) -> bool {
     standing.role.is_some_and(|role| grants(Role::Organization(role), permission))
+}
+
+/// Whether the payer's whole bill is the caller's to see; else what others charge it stays out of the answer.
+fn sees_bill(standing: &Standing) -> bool {
+    let sees = |role| grants(Role::Subscription(role), Permission::InvoiceView);
+    standing.operator || standing.payer_role.is_some_and(sees)
 }
 
 fn denied(missing: Permission, organization: &OrganizationBook) -> Refusal {
@@ -351,7 +359,7 @@ fn check_range(offer: &Offer, before: &EntitlementRow, total: i64, place: usize)
 fn body(
     book: &Book,
     order: &Order,
-    payment: &Payment,
+    (payment, account): (&Payment, Option<&PayerBook>),
     lines: &[Line],
     (rate, next_rate): (TaxRate, TaxRate),
     (country, provisional): (CountryCode, bool),
@@ -376,7 +384,7 @@ fn body(
         renewal: DatedTotals { on, totals: total(|line| line.renewal, &next_rate)? },
         next_invoice: DatedTotals {
             on,
-            totals: next_invoice(book, payment, lines, (&rate, &next_rate), currency, now)?,
+            totals: next_invoice(book, account, lines, (&rate, &next_rate), currency, now)?,
         },
         collected: if at_purchase { "now" } else { "on_invoice" },
         allowed: blockers.is_empty(),
@@ -395,31 +403,35 @@ fn reasons(blocker: &Refusal) -> Vec<Reason> {
 
 /// A payer's next invoice as it stands, without anything new.
 pub(crate) fn coming(book: &Book, payer: SubscriptionId, now: Timestamp) -> Result<Option<DatedTotals>, Refusal> {
-    let Some(payer) = book.payers.get(&payer).map(|known| known.payer.clone()) else { return Ok(None) };
+    let Some(account) = book.payers.get(&payer) else { return Ok(None) };
+    let payer = &account.payer;
     let on = Month::of(now).next().first_day();
     let rate = |day| book.policy.taxes.on(payer.country, day);
     let (rates, currency) = ((rate(now.date_naive()), rate(on)), payer.currency);
-    let totals = next_invoice(book, &Payment::Linked(payer), &[], (&rates.0, &rates.1), currency, now)?;
+    let totals = next_invoice(book, Some(account), &[], (&rates.0, &rates.1), currency, now)?;
     Ok(Some(DatedTotals { on, totals }))
 }
 
 /// The payer's next invoice as it would then be: what was charged and is not billed, what is charged now, and the
-/// coming month of every organization billed to it.
+/// coming month of every organization billed to it, if it can pay for one. Without an account: these lines
+/// alone.
 fn next_invoice(
     book: &Book,
-    payment: &Payment,
+    account: Option<&PayerBook>,
     lines: &[Line],
     (rate, next_rate): (&TaxRate, &TaxRate),
     currency: Currency,
     now: Timestamp,
 ) -> Result<Totals, Refusal> {
     let mut amounts: Vec<(TaxRate, Money)> = lines.iter().map(|line| (rate.clone(), line.now)).collect();
-    let existing = payment.payer().and_then(|payer| book.payers.get(&payer.id));
-    let mut renewals = existing.map(|payer| payer.renewals.clone()).unwrap_or_default();
-    if let Some(payer) = existing {
+    let mut renewals = account.map(|payer| payer.renewals.clone()).unwrap_or_default();
+    if let Some(payer) = account {
         // What waits for this month's own bill is on the one before.
         let waits = payer.unbilled.iter().filter(|((bill, _), _)| *bill > Month::of(now));
         amounts.extend(waits.map(|((_, rate), minor)| (rate.clone(), Money::new(*minor, currency))));
+    }
+    if account.is_some_and(|payer| !payer.payer.status.pays()) {
+        return Totals::of(amounts, currency).map_err(too_large);
     }
     let mut change: BTreeMap<_, i64> = BTreeMap::new();
     for line in lines {

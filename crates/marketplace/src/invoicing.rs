@@ -26,25 +26,46 @@ pub struct Terms {
     pub due_days: i64,
 }
 
-/// Issues what is due by the first day of `month`, payer by payer; how many invoices. All organizations must have come
-/// to `month` before, for a bill takes what they renew.
+/// What came of issuing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Issued {
+    /// Invoices.
+    pub issued: u64,
+    /// Payers that cannot be billed as they are; each has its line in the log.
+    pub failed: u64,
+}
+
+/// Issues what is due by the first day of `month`, payer by payer. All organizations must have come to `month` before,
+/// for a bill takes what they renew; where some are known not to (`behind`), their payers wait.
 ///
 /// # Errors
-/// The store's; what was issued stays, and the next run goes on.
+/// The store's, where the database is away; what was issued stays, and the next run goes on.
 pub async fn issue_all(
     db: &Db,
     terms: &Terms,
     month: Month,
+    behind: bool,
     now: Timestamp,
     ids: &mut IdSource,
-) -> Result<u64, StoreError> {
-    let (mut issued, mut after) = (0, None);
+) -> Result<Issued, StoreError> {
+    let (mut done, mut after) = (Issued::default(), None);
     loop {
         let due = invoices::due(db, month, after, STRIDE).await?;
-        let Some(last) = due.last().copied() else { return Ok(issued) };
+        let Some(last) = due.last().copied() else { return Ok(done) };
         after = Some(last);
         for payer in due {
-            issued += db.write("issue-invoice", async |tx| issue(tx, terms, payer, (month, now), ids).await).await?;
+            if behind && invoices::waits(db, payer, month).await? {
+                continue;
+            }
+            let written = db.write("issue-invoice", async |tx| issue(tx, terms, payer, (month, now), ids).await).await;
+            match written {
+                Ok(issued) => done.issued = done.issued.saturating_add(issued),
+                Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                Err(error) => {
+                    tracing::error!(%payer, %month, %error, "a payer cannot be billed");
+                    done.failed = done.failed.saturating_add(1);
+                }
+            }
         }
     }
 }

@@ -139,6 +139,27 @@ pub struct PurchaseView {
     pub undo_until: Timestamp,
 }
 
+/// A stored answer for a reader who may not see the payer's bill: its `next_invoice` is of its own lines alone.
+///
+/// # Errors
+/// Where it is no answer.
+pub fn alone(answer: &str) -> Result<String, serde_json::Error> {
+    let mut purchase: serde_json::Value = serde_json::from_str(answer)?;
+    let own = |part: &str, name: &str| {
+        let amount = purchase.pointer(&format!("/{part}/{name}")).cloned();
+        serde_json::from_value::<Money>(amount.unwrap_or_default())
+    };
+    let mut sums = Vec::new();
+    for name in ["net", "tax", "total"] {
+        let sum = own("now", name)?.checked_add(own("renewal", name)?).map_err(serde::ser::Error::custom)?;
+        sums.push((name.to_owned(), serde_json::to_value(sum)?));
+    }
+    if let Some(next) = purchase.get_mut("next_invoice").and_then(serde_json::Value::as_object_mut) {
+        next.extend(sums);
+    }
+    serde_json::to_string(&purchase)
+}
+
 /// The instant until which a quote made at `at` holds.
 #[must_use]
 pub fn expiry(at: Timestamp) -> Timestamp {
@@ -151,9 +172,14 @@ struct Sealed<'a> {
     expires: i64,
     organization: OrganizationId,
     payer: &'a str,
-    lines: Vec<(&'a str, i64, i64, Money, Money)>,
+    lines: Vec<(&'a str, i64, i64, Money, Money, &'a str)>,
     now: Totals,
     renewal: Totals,
+}
+
+/// How a metered line is switched, and its cap; empty for others. Quantities and amounts do not tell.
+fn metered(line: &LineView) -> &str {
+    line.why.iter().find(|step| step.step == "metered").map_or("", |step| step.detail.as_str())
 }
 
 /// The id of a quote: until when it holds, and a seal over what must not change. `payer` is the subscription, the data
@@ -168,7 +194,7 @@ pub fn seal(key: &[u8; 32], expires: Timestamp, payer: &str, body: &QuoteBody) -
         lines: body
             .lines
             .iter()
-            .map(|l| (l.offer.as_str(), l.quantity.from, l.quantity.to, l.now, l.renewal))
+            .map(|l| (l.offer.as_str(), l.quantity.from, l.quantity.to, l.now, l.renewal, metered(l)))
             .collect(),
         now: body.now,
         renewal: body.renewal.totals,

@@ -93,6 +93,17 @@ pub async fn earliest(reads: &impl Reads, month: Month) -> Result<Option<Month>,
     rows.first().map(|row| row.word("month")).transpose()
 }
 
+/// Whether an organization of a payer has not come to `month` yet.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn waits(reads: &impl Reads, payer: SubscriptionId, month: Month) -> Result<bool, StoreError> {
+    let sql = "SELECT e.offer_id FROM links l JOIN entitlements e ON e.organization_id = l.organization_id \
+         WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND e.month < $2 AND (e.next > 0 OR e.committed > 0) LIMIT 1";
+    let rows = reads.rows(sql, vec![payer.uuid().into(), month.to_string().into()]).await?;
+    Ok(!rows.is_empty())
+}
+
 /// What a payer is to be billed: by bill and tax rate, minor units.
 #[derive(Clone, Debug)]
 pub struct DueRow {
@@ -245,6 +256,21 @@ pub async fn after(reads: &impl Reads, after: Option<InvoiceId>, limit: i64) -> 
 pub async fn first_waiting(reads: &impl Reads, payer: SubscriptionId) -> Result<Option<Month>, StoreError> {
     let sql = "SELECT month FROM unbilled WHERE subscription_id = $1 ORDER BY month LIMIT 1";
     let rows = reads.rows(sql, vec![payer.uuid().into()]).await?;
+    rows.first().map(|row| row.word("month")).transpose()
+}
+
+/// The earliest month that something renewed of a payer's organizations is still of, if it is before `month`.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn first_behind(
+    reads: &impl Reads,
+    payer: SubscriptionId,
+    month: Month,
+) -> Result<Option<Month>, StoreError> {
+    let sql = "SELECT e.month FROM links l JOIN entitlements e ON e.organization_id = l.organization_id \
+         WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND e.next > 0 AND e.month < $2 ORDER BY e.month LIMIT 1";
+    let rows = reads.rows(sql, vec![payer.uuid().into(), month.to_string().into()]).await?;
     rows.first().map(|row| row.word("month")).transpose()
 }
 

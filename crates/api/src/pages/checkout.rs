@@ -80,7 +80,7 @@ async fn show(
     id: Path<String>,
     query: Query<ShowQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let checkout = Checkout::find(&state, visitor.id, &id).await?;
+    let checkout = Checkout::find(&state, &visitor, &id).await?;
     let bought = store::purchases::by_key(&state.db, visitor.id, &checkout.key()?).await.map_err(store_problem)?;
     if let Some(purchase) = bought {
         return receipt::page(&state, &visitor, &purchase, &checkout.success_url).await;
@@ -95,6 +95,7 @@ async fn choose_organization(
     form: Form<Fields>,
 ) -> Result<HttpResponse, Problem> {
     let Form(visitor, fields) = form;
+    Checkout::find(&state, &visitor, &id).await?;
     let organization = state.organization(field(&fields, "organization")).await?;
     standing_in(&state, &visitor.installation(), organization, Permission::OrganizationView).await?;
     Checkout::change(&state, visitor.id, &id, |draft| {
@@ -110,7 +111,7 @@ async fn choose_organization(
 #[post("/checkout/{id}/billing")]
 async fn choose_payer(state: Data<State>, id: Path<String>, form: Form<Fields>) -> Result<HttpResponse, Problem> {
     let Form(visitor, fields) = form;
-    let checkout = Checkout::find(&state, visitor.id, &id).await?;
+    let checkout = Checkout::find(&state, &visitor, &id).await?;
     let choice = field(&fields, "choice").to_owned();
     let billing = if choice == "new" {
         let form = new_payer(&state, &checkout).await?;
@@ -150,7 +151,7 @@ async fn new_payer(state: &State, checkout: &Checkout) -> Result<PayerForm, Prob
 #[post("/checkout/{id}/quantity")]
 async fn choose_quantity(state: Data<State>, id: Path<String>, form: Form<Fields>) -> Result<HttpResponse, Problem> {
     let Form(visitor, fields) = form;
-    let checkout = Checkout::find(&state, visitor.id, &id).await?;
+    let checkout = Checkout::find(&state, &visitor, &id).await?;
     let mut items = checkout.draft.items.clone();
     let mut wrong = None;
     for (place, item) in items.iter_mut().enumerate() {
@@ -197,7 +198,7 @@ fn count(item: &mut ItemRequest, place: usize, fields: &Fields) -> Result<(), &'
 #[post("/checkout/{id}/buy")]
 async fn buy(state: Data<State>, id: Path<String>, form: Form<Fields>) -> Result<HttpResponse, Problem> {
     let Form(visitor, fields) = form;
-    let checkout = Checkout::find(&state, visitor.id, &id).await?;
+    let checkout = Checkout::find(&state, &visitor, &id).await?;
     let here = format!("/checkout/{id}");
     let Some(organization) = checkout.draft.organization else { return Ok(see_other(&here)) };
     // A hosted checkout is now this person's, so that the platform can see what became of it.
@@ -249,8 +250,10 @@ fn request(checkout: &Checkout, organization: OrganizationId, fields: &Fields) -
 #[post("/checkout/{id}/cancel")]
 async fn give_up(state: Data<State>, id: Path<String>, form: Form<Fields>) -> Result<HttpResponse, Problem> {
     let visitor = form.0;
-    let checkout = Checkout::find(&state, visitor.id, &id).await?;
-    checkout.give_up(&state).await?;
+    let checkout = Checkout::find(&state, &visitor, &id).await?;
+    if !checkout.give_up(&state, visitor.id).await? {
+        return Ok(see_other(&format!("/checkout/{id}")));
+    }
     let to = match checkout.draft.organization {
         Some(organization) => format!("/organizations/{organization}"),
         None => "/marketplace".to_owned(),

@@ -4,6 +4,7 @@ use super::frame::{Frame, page as shown};
 use super::sum::{Quoted, Sum, day_of};
 use super::visitor::Visitor;
 use crate::problem::{Problem, Slug};
+use crate::routes::purchases::seen_by;
 use crate::routes::refusals::standing_in;
 use crate::state::{State, store_problem};
 use actix_web::http::StatusCode;
@@ -58,7 +59,8 @@ pub async fn page(
         Slug::NotFound => Problem::not_found("purchase"),
         _ => problem,
     })?;
-    let quoted = Quoted::read(&purchase.answer)?;
+    let answers = seen_by(state, &visitor.installation(), std::slice::from_ref(purchase)).await?;
+    let quoted = Quoted::read(answers.first().map_or("", String::as_str))?;
     let catalogue = state.catalogue().await?;
     let sum = Sum::of(&quoted, &catalogue, visitor.locale);
     let buyer = store::people::by_id(&state.db, purchase.actor).await.map_err(store_problem)?;

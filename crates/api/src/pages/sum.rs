@@ -255,13 +255,20 @@ fn parts(quoted: &Quoted, month: Month, locale: Locale) -> String {
 }
 
 /// What differs between what a visitor saw and what holds, in words.
-pub fn differences(shown: &[(String, String)], sum: &Sum) -> Vec<String> {
-    let is = shown_values(sum);
-    let pairs = shown.iter().filter_map(|(name, was)| {
-        let (_, is) = is.iter().find(|(known, _)| known == name)?;
-        (was != is).then(|| format!("{name}: {was}, now {is}"))
+pub fn differences(shown: &[(String, String)], is: &[(String, String)]) -> Vec<String> {
+    if shown.is_empty() {
+        return Vec::new();
+    }
+    let in_other = |other: &[(String, String)], name: &str| {
+        other.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    };
+    let pairs = shown.iter().filter_map(|(name, was)| match in_other(is, name) {
+        Some(is) => (*was != is).then(|| format!("{name}: {was}, now {is}")),
+        None => Some(format!("{name}: {was}, no longer")),
     });
-    pairs.collect()
+    // After a month's end what was shown of it has other words: the rest of May is not the rest of June.
+    let new = is.iter().filter(|(name, _)| in_other(shown, name).is_none());
+    pairs.chain(new.map(|(name, is)| format!("{name}: {is}, new"))).collect()
 }
 
 /// What a form carries of what its page showed, so that a change can be told in both words.

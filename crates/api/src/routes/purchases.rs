@@ -1,6 +1,6 @@
 //! Purchases: the act, and what was bought.
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Installation};
 use crate::extract::{Body, Query};
 use crate::problem::Problem;
 use crate::routes::paging::{self, PageQuery};
@@ -9,9 +9,12 @@ use crate::routes::{keys, schema};
 use crate::state::{State, field_problem, store_problem};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post};
-use kernel::{Permission, PurchaseId};
+use kernel::{Permission, PurchaseId, SubscriptionId};
 use marketplace::order::{Act, Command, Order, PurchaseRequest, request_hash};
+use marketplace::quote::alone;
 use marketplace::till::Answer;
+use std::collections::HashMap;
+use store::purchases::PurchaseRow;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 /// The routes of this file.
@@ -86,7 +89,32 @@ async fn show(state: Data<State>, caller: Caller, id: Path<String>) -> Result<Ht
     let row = store::purchases::find(&state.db, id).await.map_err(store_problem)?.ok_or_else(missing)?;
     let seen = standing_in(&state, &installation, row.organization, Permission::OrganizationView).await;
     seen.map_err(|problem| if problem.slug() == crate::problem::Slug::NotFound { missing() } else { problem })?;
-    Ok(HttpResponse::Ok().content_type("application/json").body(row.answer))
+    let answer = seen_by(&state, &installation, &[row]).await?.pop().ok_or_else(missing)?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(answer))
+}
+
+/// The answers of purchases as somebody may read them: whole for those who may see the payer's bill, without what others
+/// charge it for everybody else (R-7, R-9).
+///
+/// # Errors
+/// The store's.
+pub async fn seen_by(state: &State, installation: &Installation, rows: &[PurchaseRow]) -> Result<Vec<String>, Problem> {
+    let mut known: HashMap<SubscriptionId, bool> = HashMap::new();
+    let mut answers = Vec::with_capacity(rows.len());
+    for row in rows {
+        let sees = match known.get(&row.subscription) {
+            Some(sees) => *sees,
+            None => {
+                let found = store::subscriptions::find(&state.db, row.subscription, installation.user).await;
+                let role = found.map_err(store_problem)?.and_then(|(_, role)| role);
+                let sees = installation.may_with(Permission::InvoiceView, None, role);
+                known.insert(row.subscription, sees);
+                sees
+            }
+        };
+        answers.push(if sees { row.answer.clone() } else { alone(&row.answer).map_err(Problem::internal)? });
+    }
+    Ok(answers)
 }
 
 /// An organization's purchases, newest first.
@@ -111,9 +139,10 @@ async fn of_organization(
     let installation = caller.standing(&state).await?;
     standing_in(&state, &installation, organization, Permission::OrganizationView).await?;
     let rows = store::purchases::of_organization(&state.db, organization, before, limit.saturating_add(1)).await;
-    let page = paging::Page::of(rows.map_err(store_problem)?, limit, |row| row.id.to_string(), |row| row.answer);
-    // The answers are JSON already and are given as they were.
+    let page = paging::Page::of(rows.map_err(store_problem)?, limit, |row| row.id.to_string(), |row| row);
+    // The answers are JSON already.
+    let answers = seen_by(&state, &installation, &page.data).await?;
     let next = serde_json::to_string(&page.next).unwrap_or_else(|_| "null".into());
-    let body = format!(r#"{{"data":[{}],"next":{next}}}"#, page.data.join(","));
+    let body = format!(r#"{{"data":[{}],"next":{next}}}"#, answers.join(","));
     Ok(HttpResponse::Ok().content_type("application/json").body(body))
 }

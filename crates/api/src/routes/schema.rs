@@ -125,7 +125,8 @@ pub struct Quote {
     pub lines: Vec<Line>,
     pub now: Totals,
     pub renewal: DatedTotals,
-    /// The payer's next invoice as it would then be, all lines.
+    /// The payer's next invoice as it would then be, all lines; these lines alone for whoever may not see the payer's
+    /// invoices.
     pub next_invoice: DatedTotals,
     /// `now` or `on_invoice`.
     pub collected: String,

@@ -2,11 +2,13 @@
 //! connection lose nothing; it has no effect until it is bought.
 
 use crate::app::real_now;
-use crate::problem::Problem;
+use crate::pages::visitor::Visitor;
+use crate::problem::{Problem, Slug};
+use crate::routes::refusals::standing_in;
 use crate::routes::writes::Fault;
 use crate::state::{State, store_problem};
 use chrono::TimeDelta;
-use kernel::{CheckoutId, IdempotencyKey, OrganizationId, UserId};
+use kernel::{CheckoutId, IdempotencyKey, OrganizationId, Permission, UserId};
 use marketplace::order::{BillingRequest, ItemRequest};
 use serde::{Deserialize, Serialize};
 use store::StoreError;
@@ -56,10 +58,17 @@ impl Checkout {
     ///
     /// # Errors
     /// `not-found`, and the store's.
-    pub async fn find(state: &State, user: UserId, named: &str) -> Result<Self, Problem> {
+    pub async fn find(state: &State, visitor: &Visitor, named: &str) -> Result<Self, Problem> {
         let id: CheckoutId = named.parse().map_err(|_| missing())?;
-        let row = checkouts::find(&state.db, id, real_now()).await.map_err(store_problem)?;
-        Self::of(row.ok_or_else(missing)?, user)
+        let row = checkouts::find(&state.db, id, real_now()).await.map_err(store_problem)?.ok_or_else(missing)?;
+        let nobodys = row.user.is_none();
+        let checkout = Self::of(row, visitor.id)?;
+        // A hosted one for an organization is for those who may know of it: nobody else takes it up or gives it up.
+        if let Some(organization) = checkout.draft.organization.filter(|_| nobodys) {
+            let may = standing_in(state, &visitor.installation(), organization, Permission::OrganizationView).await;
+            may.map_err(|problem| if problem.slug() == Slug::NotFound { missing() } else { problem })?;
+        }
+        Ok(checkout)
     }
 
     /// The key that its purchase is made under, so that it is bought once however often the button is pressed.
@@ -102,12 +111,19 @@ impl Checkout {
         Ok(write.await?)
     }
 
-    /// Forgets it.
+    /// Forgets it, unless it was bought: then it stays, to lead to the receipt and to tell the platform.
     ///
     /// # Errors
     /// The store's.
-    pub async fn give_up(&self, state: &State) -> Result<(), Problem> {
-        let write = state.db.write("checkout", async |tx| checkouts::remove(tx, self.id).await);
+    pub async fn give_up(&self, state: &State, user: UserId) -> Result<bool, Problem> {
+        let key = self.key()?;
+        let write = state.db.write("checkout", async |tx| {
+            let bought = store::purchases::by_key(tx, user, &key).await?.is_some();
+            if !bought {
+                checkouts::remove(tx, self.id).await?;
+            }
+            Ok(!bought)
+        });
         write.await.map_err(|error: StoreError| store_problem(error))
     }
 }

@@ -176,6 +176,12 @@ impl<'a> Situation<'a> {
             Some(id) => Some(self.linked(id).await?),
             None => None,
         };
+        let mut shown = sum.as_ref().map(shown_values).unwrap_or_default();
+        if let Some(buyer) = buyer.as_ref().filter(|_| step == Step::Review) {
+            let payer = linked.as_ref().map_or(&picker.chosen_words, |linked| &linked.words);
+            shown.push(("Organization".to_owned(), buyer.standing.organization.name.clone()));
+            shown.push(("Billed to".to_owned(), payer.clone()));
+        }
         let template = CheckoutPage {
             frame: Frame::new(self.state, Some(self.visitor), "marketplace", "Check out"),
             id: self.checkout.id.to_string(),
@@ -191,8 +197,8 @@ impl<'a> Situation<'a> {
             payer: picker.form,
             new_chosen: picker.new_chosen,
             items: rows(&items, buyer.as_ref(), self.visitor),
-            shown: sum.as_ref().map(shown_values).unwrap_or_default(),
-            changed: sum.as_ref().map(|sum| differences(&self.shown, sum)).unwrap_or_default(),
+            changed: differences(&self.shown, &shown),
+            shown,
             sum,
             quote: quoted.as_ref().map(|quoted| quoted.id.clone()).unwrap_or_default(),
             allowed: quoted.as_ref().is_some_and(|quoted| quoted.allowed && !unchanged(quoted)),
