@@ -15,9 +15,11 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import data
+import months
+import pages
 from harness import HERE, ROOT, YARDSTICK, Postgres, Process, Purser, busy, end_all, measured, resident_mib
 
-PARTS = "postgres,sqlite,spread,history,growth,memory,reads,start"
+PARTS = "postgres,sqlite,spread,history,growth,memory,reads,start,pages,months"
 QUIET = 0.15  # cores that others may use before a case begins
 DISTURBED = 0.2  # cores used by others above which a figure is a hint only
 
@@ -53,6 +55,7 @@ class Run:
             shutil.copy(target / name, work / name)
         self.purser, self.bench = work / "purser", work / "bench"
         self.pg = None
+        self.pages, self.missed = [], []
         # A month's last days charge nothing or end under way: then business time stands in the middle of one.
         self.clock = ["--clock", time.strftime("%Y-%m-15T12:00:00Z", time.gmtime())] if time.gmtime().tm_mday >= 28 else []
 
@@ -315,8 +318,9 @@ class Run:
     def run(self):
         alone = {}
         needs_postgres = {"postgres", "history", "growth", "memory", "reads", "sqlite"} & set(self.a.parts)
-        if needs_postgres:
+        if needs_postgres or {"pages", "months"} & set(self.a.parts):
             self.pg = Postgres(self.work)
+        if needs_postgres:
             data.load_postgres(self.pg, self.work, self.purser, "bench_rows", self.a.organizations, False)
             self.samples = data.samples(self.pg, self.work, self.purser, self.bench, "bench_rows")
         if "postgres" in self.a.parts:
@@ -336,6 +340,10 @@ class Run:
         for part in ("history", "growth", "memory", "reads", "start"):
             if part in self.a.parts:
                 getattr(self, part)()
+        if "pages" in self.a.parts:
+            pages.run(self)
+        if "months" in self.a.parts:
+            months.run(self)
         return alone
 
 
@@ -361,6 +369,12 @@ def table(run, alone):
     for line in run.lines:
         if line["case"] in ("reads", "memory", "start", "statements"):
             print(json.dumps(line))
+    pages.table(run)
+    for line in run.lines:
+        if line["case"] == "month":
+            print(json.dumps(line))
+    for text in run.missed:
+        print("short of its goal: " + text)
     print("\n" + ("every count, sum and replay agreed" if not run.wrong else "WRONG:\n  " + "\n  ".join(run.wrong)))
 
 

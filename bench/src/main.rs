@@ -12,6 +12,7 @@ mod commits;
 mod http;
 mod latency;
 mod load;
+mod pages;
 mod people;
 mod pick;
 mod reads;
@@ -34,6 +35,8 @@ enum Command {
     Load(load::Options),
     /// Reads of allowances over HTTP.
     Reads(reads::Options),
+    /// Pages, by their addresses.
+    Pages(pages::Options),
     /// A bare actix-web handler that checks tokens as the server does and answers a constant.
     Bare(bare::Options),
     /// One purchase a commit on SQLite, without anything around it.
@@ -44,6 +47,7 @@ fn main() {
     match Cli::parse().command {
         Command::Load(options) => single().block_on(load::run(options)),
         Command::Reads(options) => single().block_on(reads::run(options)),
+        Command::Pages(options) => single().block_on(pages::run(options)),
         Command::Bare(options) => bare::run(&options),
         Command::Commits(options) => commits::run(&options),
     }
