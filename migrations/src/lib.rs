@@ -10,6 +10,7 @@ mod m0001_first_purchase;
 mod m0002_shop;
 mod m0003_months;
 mod m0004_invoices;
+mod m0005_links;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_shop::Migration),
             Box::new(m0003_months::Migration),
             Box::new(m0004_invoices::Migration),
+            Box::new(m0005_links::Migration),
         ]
     }
 }

@@ -14,6 +14,7 @@ on_both! {
     r_14_who_cannot_pay_has_nothing_renewed_to_come: Options::at("2018-04-15T10:00:00Z");
     r_42_charges_go_on_a_bill_that_is_open: Options::at("2018-04-15T10:00:00Z");
     invoices_as_pages: Options::at("2018-04-15T10:00:00Z").config(RATES);
+    a_long_bill_is_paged: Options::at("2018-04-15T10:00:00Z").config(RATES);
 }
 
 const SUE: &str = "sue@fabrikam.example";
@@ -345,4 +346,35 @@ async fn invoices_as_pages(app: &App) {
     page.says(200, "P-2018-000001").says(200, "Tax 7.25 % on $35.00").says(200, "Tax 19 % on $70.00");
     page.says(200, "Purser Sales").says(200, "How this is worked out");
     Visitor::signed_in(app, "otto@fabrikam.example").await.get(&format!("/invoices/{id}")).await.says(404, "Not found");
+}
+
+/// A bill of many lines, before and after it is issued: thirty a page, each part with the sum of all its lines.
+async fn a_long_bill_is_paged(app: &App) {
+    let sue = app.as_(SUE).await;
+    let payer = payer(&sue).await;
+    let rita = Visitor::signed_in(app, "rita@fabrikam.example").await;
+    for users in 10..42 {
+        sue.buys("tailspin", USERS, users, Billing::Linked).await.status(201);
+    }
+    let upcoming = sue.get(&format!("/v1/subscriptions/{payer}/invoices/upcoming")).await.ok();
+    assert_eq!(upcoming["lines"].as_array().map(Vec::len), Some(33), "{upcoming}");
+    let net = format!("<b class=\"num\">${}</b>", upcoming["net"]["amount"].as_str().expect("an amount"));
+    let whole = |path: String| {
+        let (rita, net) = (&rita, &net);
+        async move {
+            let first = rita.get(&path).await;
+            first.says(200, "Lines 1 to 30 of 33.").says(200, net).says(200, &format!("{path}?after=30"));
+            let last = rita.get(&format!("{path}?after=30")).await;
+            last.says(200, "Lines 31 to 33 of 33.").says(200, net);
+            last.lacks("More lines");
+            rita.get(&format!("{path}?after=18446744073709551615")).await.says(200, "Lines 1 to 30 of 33.");
+            for odd in ["-1", "x", "18446744073709551616"] {
+                assert_eq!(rita.get(&format!("{path}?after={odd}")).await.status, 422, "{odd}");
+            }
+        }
+    };
+    whole(format!("/subscriptions/{payer}/invoices/upcoming")).await;
+    app.move_clock("2018-05-01T02:00:00Z").await;
+    let id = invoices(&sue, &payer).await[0]["id"].as_str().expect("an id").to_owned();
+    whole(format!("/invoices/{id}")).await;
 }

@@ -34,7 +34,8 @@ pub async fn of_payer(
 ) -> Result<Vec<ComingRow>, StoreError> {
     let after = after.map_or(uuid::Uuid::nil(), Id::uuid);
     let page = "FROM links l JOIN organizations o ON o.id = l.organization_id \
-         JOIN subscriptions s ON s.id = l.subscription_id WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND o.id > $2 ORDER BY o.id LIMIT $3";
+         JOIN subscriptions s ON s.id = l.subscription_id WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND l.organization_id > $2 \
+         ORDER BY l.organization_id LIMIT $3";
     let values = || -> Vec<Value> { vec![payer.uuid().into(), after.into(), limit.into()] };
     // Whatever waits is on the bill of this month, which may not be out yet, or of the next.
     let bills = [month.to_string().into(), month.next().to_string().into()];

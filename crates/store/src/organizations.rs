@@ -88,19 +88,30 @@ pub async fn visible(
     limit: i64,
 ) -> Result<Vec<Standing>, StoreError> {
     let nil = uuid::Uuid::nil();
-    let values: Vec<Value> =
-        vec![user.map_or(nil, Id::uuid).into(), after.map_or(nil, Id::uuid).into(), like(q).into(), limit.into()];
+    let mut values: Vec<Value> =
+        vec![user.map_or(nil, Id::uuid).into(), after.map_or(nil, Id::uuid).into(), limit.into()];
     let mine = if all {
         ""
     } else {
-        "o.id IN (SELECT organization_id FROM members WHERE user_id = $1 UNION \
-            SELECT k.organization_id FROM subscription_roles h JOIN links k ON k.subscription_id = h.subscription_id \
-            WHERE h.user_id = $1 AND k.ended_at IS NULL) AND"
+        // Without a search as many of a payer's as the page holds are enough, however many it has.
+        if q.is_empty() {
+            "o.id IN (SELECT organization_id FROM members WHERE user_id = $1 UNION ALL \
+                SELECT x.id FROM (SELECT k.organization_id AS id FROM subscription_roles h \
+                JOIN links k ON k.subscription_id = h.subscription_id WHERE h.user_id = $1 AND k.ended_at IS NULL \
+                AND k.organization_id > $2 ORDER BY k.organization_id LIMIT $3) x) AND"
+        } else {
+            "o.id IN (SELECT organization_id FROM members WHERE user_id = $1 UNION \
+                SELECT k.organization_id FROM subscription_roles h JOIN links k ON k.subscription_id = h.subscription_id \
+                WHERE h.user_id = $1 AND k.ended_at IS NULL) AND"
+        }
     };
-    let sql = format!(
-        "{STANDING} WHERE {mine} o.id > $2 AND (LOWER(o.name) LIKE $3 ESCAPE '!' OR o.slug LIKE $3 ESCAPE '!') \
-         ORDER BY o.id LIMIT $4"
-    );
+    let found = if q.is_empty() {
+        ""
+    } else {
+        values.push(like(q).into());
+        "AND (LOWER(o.name) LIKE $4 ESCAPE '!' OR o.slug LIKE $4 ESCAPE '!')"
+    };
+    let sql = format!("{STANDING} WHERE {mine} o.id > $2 {found} ORDER BY o.id LIMIT $3");
     reads.rows(&sql, values).await?.iter().map(standing).collect()
 }
 

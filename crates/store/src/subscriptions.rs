@@ -321,7 +321,8 @@ pub async fn billed_to(
     let rows = reads
         .rows(
             "SELECT o.id, o.slug, o.name FROM links l JOIN organizations o ON o.id = l.organization_id \
-             WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND o.id > $2 ORDER BY o.id LIMIT $3",
+             WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND l.organization_id > $2 \
+             ORDER BY l.organization_id LIMIT $3",
             vec![id.uuid().into(), after.map_or(uuid::Uuid::nil(), Id::uuid).into(), limit.into()],
         )
         .await?;

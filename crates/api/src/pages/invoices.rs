@@ -15,11 +15,16 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, ServiceConfig};
 use actix_web::{HttpResponse, get};
 use askama::Template;
-use kernel::{InvoiceId, Permission, Step};
+use kernel::{InvoiceId, Money, OrganizationId, Permission, Step};
 use marketplace::bill::{Bill, Line};
+use serde::Deserialize;
+use std::collections::HashMap;
 
 /// Invoices of a page.
 const ROWS: i64 = 25;
+
+/// Lines of a bill on a page: with how each is worked out they are what makes it long.
+const LINES: usize = 30;
 
 /// The routes of this file.
 pub fn routes(config: &mut ServiceConfig) {
@@ -82,6 +87,14 @@ async fn list(
     page(StatusCode::OK, &template)
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BillQuery {
+    /// How many lines stand on the pages before.
+    #[serde(default)]
+    after: usize,
+}
+
 struct BillLine {
     name: String,
     what: String,
@@ -109,6 +122,9 @@ struct InvoicePage {
     seller: Vec<String>,
     to: Vec<String>,
     parts: Vec<Part>,
+    /// Which of the lines these are, where they are not all.
+    of_lines: String,
+    more: String,
     taxes: Vec<(String, String, String)>,
     net: String,
     tax: String,
@@ -118,21 +134,45 @@ struct InvoicePage {
 }
 
 #[get("/subscriptions/{id}/invoices/upcoming")]
-async fn coming(state: Data<State>, visitor: Visitor, id: Path<String>) -> Result<HttpResponse, Problem> {
+async fn coming(
+    state: Data<State>,
+    visitor: Visitor,
+    id: Path<String>,
+    query: Query<BillQuery>,
+) -> Result<HttpResponse, Problem> {
     let seen = Seen::find(&state, &visitor.caller(), &id).await?.need(&state, Permission::InvoiceView).await?;
     let bill = next_bill(&state, &seen.row).await?;
-    shown(&state, &visitor, bill, seen.row.name)
+    shown(&state, &visitor, bill, seen.row.name, query.0.after)
 }
 
 #[get("/invoices/{id}")]
-async fn show(state: Data<State>, visitor: Visitor, id: Path<String>) -> Result<HttpResponse, Problem> {
+async fn show(
+    state: Data<State>,
+    visitor: Visitor,
+    id: Path<String>,
+    query: Query<BillQuery>,
+) -> Result<HttpResponse, Problem> {
     let bill = invoice(&state, &visitor.caller(), &id).await?;
     let name = bill.parties.as_ref().map(|parties| parties.payer.name.clone()).unwrap_or_default();
-    shown(&state, &visitor, bill, name)
+    shown(&state, &visitor, bill, name, query.0.after)
 }
 
-fn shown(state: &State, visitor: &Visitor, bill: Bill, name: String) -> Result<HttpResponse, Problem> {
+fn shown(state: &State, visitor: &Visitor, bill: Bill, name: String, after: usize) -> Result<HttpResponse, Problem> {
     let locale = visitor.locale;
+    let lines = bill.lines.len();
+    // Past the end there is nothing to show: it starts again.
+    let after = if after < lines { after } else { 0 };
+    let end = after.saturating_add(LINES);
+    let here = match bill.id {
+        Some(id) => format!("/invoices/{id}"),
+        None => format!("/subscriptions/{}/invoices/upcoming", bill.subscription),
+    };
+    let of_lines = if lines > LINES {
+        let number = |count: usize| locale.number(i64::try_from(count).unwrap_or(i64::MAX));
+        format!("Lines {} to {} of {}.", number(after.saturating_add(1)), number(end.min(lines)), number(lines))
+    } else {
+        String::new()
+    };
     let upcoming = bill.number.is_none();
     let title = bill.number.clone().unwrap_or_else(|| format!("Next invoice, on {}", date(bill.issued_on)));
     let rate = |rate: &str| if rate.is_empty() { "No tax".to_owned() } else { format!("Tax {rate} %") };
@@ -156,7 +196,9 @@ fn shown(state: &State, visitor: &Visitor, bill: Bill, name: String) -> Result<H
         total: locale.money(bill.total),
         paid: locale.money(bill.paid),
         open: locale.money(bill.open),
-        parts: parts(bill.lines, locale),
+        parts: parts(bill.lines, after, locale),
+        of_lines,
+        more: if end < lines { format!("{here}?after={end}") } else { String::new() },
     };
     page(StatusCode::OK, &template)
 }
@@ -178,10 +220,15 @@ fn billed_to(bill: &Bill) -> Vec<String> {
     some([payer.name.clone(), text(&profile.address), payer.country.to_string(), text(&profile.tax_id)])
 }
 
-/// The lines, organization by organization.
-fn parts(lines: Vec<Line>, locale: Locale) -> Vec<Part> {
-    let mut parts: Vec<(Part, kernel::Money)> = Vec::new();
-    for line in lines {
+/// A page of the lines, organization by organization, each with the sum of all its lines.
+fn parts(lines: Vec<Line>, after: usize, locale: Locale) -> Vec<Part> {
+    let mut nets: HashMap<OrganizationId, Money> = HashMap::new();
+    for line in &lines {
+        let net = nets.entry(line.organization.id).or_insert_with(|| Money::zero(line.amount.currency()));
+        *net = net.checked_add(line.amount).unwrap_or(*net);
+    }
+    let mut parts: Vec<Part> = Vec::new();
+    for line in lines.into_iter().skip(after).take(LINES) {
         let what = match line.kind {
             "renewal" => format!("{} for {} {}", line.quantity.to, month_name(line.month), line.month.year()),
             _ => {
@@ -196,17 +243,14 @@ fn parts(lines: Vec<Line>, locale: Locale) -> Vec<Part> {
             tax: locale.money(line.tax),
             why: line.why.into_iter().map(|step| Step { step: step.step.replace('_', " "), ..step }).collect(),
         };
-        match parts.last_mut().filter(|(part, _)| part.slug == line.organization.slug) {
-            Some((part, net)) => {
-                *net = net.checked_add(line.amount).unwrap_or(*net);
-                part.net = locale.money(*net);
-                part.lines.push(shown);
-            }
+        match parts.last_mut().filter(|part| part.slug == line.organization.slug) {
+            Some(part) => part.lines.push(shown),
             None => {
+                let net = nets.get(&line.organization.id).map(|net| locale.money(*net)).unwrap_or_default();
                 let (slug, name) = (line.organization.slug, line.organization.name);
-                parts.push((Part { slug, name, lines: vec![shown], net: locale.money(line.amount) }, line.amount));
+                parts.push(Part { slug, name, lines: vec![shown], net });
             }
         }
     }
-    parts.into_iter().map(|(part, _)| part).collect()
+    parts
 }
