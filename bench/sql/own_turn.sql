@@ -17,13 +17,14 @@ CREATE FUNCTION bench_id_now() RETURNS uuid LANGUAGE sql VOLATILE AS $$
 
 CREATE FUNCTION bench_turn(month_ text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
+    number_ bigint := nextval('bench_next');
     organizations_ uuid[];
     at_ bigint := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
     hash_ bytea := '\x00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff';
     block_ uuid := bench_id_now();
     written_ bigint;
 BEGIN
-    SELECT organizations INTO organizations_ FROM bench_batches WHERE number = nextval('bench_next');
+    SELECT organizations INTO organizations_ FROM bench_batches WHERE number = number_;
     IF organizations_ IS NULL THEN RETURN 0; END IF;
     PERFORM till_lock(organizations_, ARRAY[]::uuid[]);
     -- its facts
