@@ -227,7 +227,7 @@ async fn renew(config: &Config, until: Option<chrono::NaiveDate>) -> Result<Exit
     let lanes = app::lanes(config, &db);
     let (till, working) = Till::open(db.clone(), shelf, policy, clock, (limits, lanes), Arc::new(|_| ()));
     let month = until.map_or(months::due_at(at), Month::of_date);
-    let ran = months::run(&db, &till, &app::terms(config), month, at).await;
+    let ran = months::run(&months::Work::alone(&db, &till, &app::terms(config)), month, at).await;
     till.close();
     working.finish().await;
     let ran = ran?;

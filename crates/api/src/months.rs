@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use kernel::{Clock, IdSource, Month, OrganizationId, SystemClock, Timestamp, micros};
 use marketplace::invoicing::{self, Issued, Terms};
 use marketplace::order::Command;
-use marketplace::till::{Failure, Till};
+use marketplace::till::{Answer, Failure, Till};
 use std::fmt;
 use std::time::Duration;
 use store::{Db, StoreError, invoices, leases, months, settings};
@@ -24,12 +24,43 @@ const LOOK: Duration = Duration::from_secs(30);
 const LEASE: &str = "month-turn";
 /// How long the lease is held without renewal.
 const LEASE_SECONDS: i64 = 120;
-/// Organizations handed to the till at a time: some batches of it, and small beside its queue.
+/// Organizations that are looked up at a time.
 const STRIDE: i64 = 256;
+/// Organizations that are in the till's hands at a time where purchases wait behind them: half a batch.
+const BESIDE_PURCHASES: usize = 32;
+/// The same where the till does nothing else: some batches, so that no lane waits for them.
+const ALONE: usize = 256;
 
 /// The month that organizations are to have come to at `now`.
 pub fn due_at(now: Timestamp) -> Month {
     Month::of(now.checked_sub_signed(TimeDelta::hours(HOUR)).unwrap_or(now))
+}
+
+/// What months are run with.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    db: &'a Db,
+    till: &'a Till,
+    terms: &'a Terms,
+    in_hand: usize,
+}
+
+impl fmt::Debug for Work<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Work<'a> {
+    /// In a till that purchases wait at too.
+    fn beside_purchases(state: &'a State, terms: &'a Terms) -> Self {
+        Self { db: &state.db, till: &state.till, terms, in_hand: BESIDE_PURCHASES }
+    }
+
+    /// In a till that is there for nothing else.
+    pub const fn alone(db: &'a Db, till: &'a Till, terms: &'a Terms) -> Self {
+        Self { db, till, terms, in_hand: ALONE }
+    }
 }
 
 /// What was run.
@@ -72,59 +103,67 @@ async fn first_due(db: &Db, until: Month) -> Result<Option<Month>, StoreError> {
 ///
 /// # Errors
 /// The store's, where the database or the till is away; what was done stays done, and the next run goes on.
-pub async fn run(db: &Db, till: &Till, terms: &Terms, until: Month, now: Timestamp) -> Result<Ran, StoreError> {
+pub async fn run(work: &Work<'_>, until: Month, now: Timestamp) -> Result<Ran, StoreError> {
     let mut ran = Ran::default();
-    let mut month = first_due(db, until).await?.unwrap_or(until.next());
+    let mut month = first_due(work.db, until).await?.unwrap_or(until.next());
     while month <= until {
-        ran = ran.and(run_month(db, till, terms, month, now).await?);
+        ran = ran.and(run_month(work, month, now).await?);
         month = month.next();
     }
     Ok(ran)
 }
 
-async fn run_month(db: &Db, till: &Till, terms: &Terms, month: Month, now: Timestamp) -> Result<Ran, StoreError> {
-    let turned = turn_all(db, till, month).await?;
+async fn run_month(work: &Work<'_>, month: Month, now: Timestamp) -> Result<Ran, StoreError> {
+    let turned = turn_all(work, month).await?;
     // A payer whose organizations have not all come waits for them, since its bill takes what they renew.
     let Issued { issued, failed } =
-        invoicing::issue_all(db, terms, month, turned.failed > 0, now, &mut IdSource::from_os()).await?;
+        invoicing::issue_all(work.db, work.terms, month, turned.failed > 0, now, &mut IdSource::from_os()).await?;
     metrics::counter!("invoices_issued_total").increment(issued);
     metrics::counter!("invoices_failed_total").increment(failed);
     Ok(turned.and(Ran { turned: 0, issued, failed }))
 }
 
-async fn turn_all(db: &Db, till: &Till, month: Month) -> Result<Ran, StoreError> {
-    let (mut ran, mut after) = (Ran::default(), None);
+async fn turn_all(work: &Work<'_>, month: Month) -> Result<Ran, StoreError> {
+    let (mut ran, mut after, mut handed) = (Ran::default(), None, JoinSet::new());
     loop {
-        let due = months::due(db, month, after, STRIDE).await?;
-        let Some(last) = due.last().copied() else { return Ok(ran) };
+        let due = months::due(work.db, month, after, STRIDE).await?;
+        let Some(last) = due.last().copied() else { break };
         after = Some(last);
-        ran = ran.and(stride(till, due, month).await?);
-    }
-}
-
-async fn stride(till: &Till, due: Vec<OrganizationId>, month: Month) -> Result<Ran, StoreError> {
-    let mut handed = JoinSet::new();
-    for organization in due {
-        let till = till.clone();
-        handed.spawn(async move { (organization, till.submit(Command::turn(organization, month)).await) });
-    }
-    let (mut ran, mut away) = (Ran::default(), None);
-    while let Some(answer) = handed.join_next().await {
-        match answer {
-            Ok((_, Ok(_))) => ran.turned = ran.turned.saturating_add(1),
-            Ok((_, Err(Failure::Unavailable))) => {
-                away = Some(StoreError::Unavailable("the till is full or the database away".into()));
+        for organization in due {
+            if handed.len() >= work.in_hand {
+                ran = ran.and(came(&mut handed, month).await?);
             }
-            Ok((organization, Err(failure))) => {
-                tracing::error!(%organization, %month, ?failure, "an organization cannot come to its month");
-                ran.failed = ran.failed.saturating_add(1);
-            }
-            Err(error) => away = Some(StoreError::Unavailable(error.to_string())),
+            let till = work.till.clone();
+            handed.spawn(async move { (organization, till.submit(Command::turn(organization, month)).await) });
         }
     }
-    metrics::counter!("months_turned_total").increment(ran.turned);
-    metrics::counter!("months_failed_total").increment(ran.failed);
-    away.map_or(Ok(ran), Err)
+    while !handed.is_empty() {
+        ran = ran.and(came(&mut handed, month).await?);
+    }
+    Ok(ran)
+}
+
+/// Waits for one of those that were handed to the till.
+async fn came(
+    handed: &mut JoinSet<(OrganizationId, Result<Answer, Failure>)>,
+    month: Month,
+) -> Result<Ran, StoreError> {
+    match handed.join_next().await {
+        None => Ok(Ran::default()),
+        Some(Ok((_, Ok(_)))) => {
+            metrics::counter!("months_turned_total").increment(1);
+            Ok(Ran { turned: 1, ..Ran::default() })
+        }
+        Some(Ok((_, Err(Failure::Unavailable)))) => {
+            Err(StoreError::Unavailable("the till is full or the database away".into()))
+        }
+        Some(Ok((organization, Err(failure)))) => {
+            tracing::error!(%organization, %month, ?failure, "an organization cannot come to its month");
+            metrics::counter!("months_failed_total").increment(1);
+            Ok(Ran { failed: 1, ..Ran::default() })
+        }
+        Some(Err(error)) => Err(StoreError::Unavailable(error.to_string())),
+    }
 }
 
 /// Turns months as they come, until told to stop.
@@ -155,7 +194,7 @@ async fn look(state: &State) -> Result<Ran, StoreError> {
     if held.is_none() {
         return Ok(Ran::default());
     }
-    let ran = run(&state.db, &state.till, &terms(&state.config), month, state.now()).await;
+    let ran = run(&Work::beside_purchases(state, &terms(&state.config)), month, state.now()).await;
     let given: Result<(), StoreError> =
         state.db.write("month-turn", async |tx| leases::give_back(tx, LEASE, state.process).await).await;
     if let Err(error) = given {
@@ -182,7 +221,7 @@ pub async fn on_the_way(state: &State, target: Timestamp) -> Result<(), Problem>
     let mut month = first_due(&state.db, until).await.map_err(store_problem)?.unwrap_or(until.next());
     while month <= until {
         show(state, month.start() + TimeDelta::hours(HOUR)).await?;
-        let ran = run_month(&state.db, &state.till, &terms(&state.config), month, state.now()).await;
+        let ran = run_month(&Work::beside_purchases(state, &terms(&state.config)), month, state.now()).await;
         ran.map_err(store_problem)?;
         month = month.next();
     }

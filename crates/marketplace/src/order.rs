@@ -275,20 +275,14 @@ impl Command {
     #[must_use]
     pub fn ask(&self) -> store::till::Ask {
         let actor = self.caller.user;
-        match &self.act {
-            Act::Purchase { order, key, .. } => store::till::Ask {
-                organization: order.organization,
-                actor,
-                key: key.as_str().to_owned(),
-                chosen: order.chosen(),
-            },
-            Act::SetUpBilling { organization, subscription } => {
-                store::till::Ask { organization: *organization, actor, key: String::new(), chosen: Some(*subscription) }
-            }
-            Act::Install { organization, .. } | Act::Turn { organization, .. } => {
-                store::till::Ask { organization: *organization, actor, key: String::new(), chosen: None }
-            }
-        }
+        let (key, chosen) = match &self.act {
+            Act::Purchase { order, key, .. } => (key.as_str().to_owned(), order.chosen()),
+            Act::SetUpBilling { subscription, .. } => (String::new(), Some(*subscription)),
+            Act::Install { .. } | Act::Turn { .. } => (String::new(), None),
+        };
+        // A month that comes is charged by itself, whatever else its payer owes.
+        let bill = !matches!(self.act, Act::Turn { .. });
+        store::till::Ask { organization: self.organization(), actor, key, chosen, bill }
     }
 
     /// For whom it is.

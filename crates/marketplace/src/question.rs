@@ -39,8 +39,8 @@ impl Desk<'_> {
     /// # Errors
     /// [`StoreError`]; inside, the refusal.
     pub async fn quote(&self, order: &Order, caller: &Caller) -> Result<Result<QuoteView, Refusal>, StoreError> {
-        let ask =
-            Ask { organization: order.organization, actor: caller.user, key: String::new(), chosen: order.chosen() };
+        let (organization, actor) = (order.organization, caller.user);
+        let ask = Ask { organization, actor, key: String::new(), chosen: order.chosen(), bill: true };
         let (book, standing, now) = self.open(ask).await?;
         Ok(price(&book, order, &standing, now).map(|priced| quote_view(&book, &priced, now)))
     }
@@ -72,6 +72,7 @@ impl Desk<'_> {
             actor: UserId::from_uuid(nobody),
             key: String::new(),
             chosen: Some(payer),
+            bill: true,
         };
         let (book, _, now) = self.open(ask).await?;
         let coming = crate::decide::coming(&book, payer, now);

@@ -23,6 +23,8 @@ pub struct Ask {
     pub key: String,
     /// The subscription that the command names.
     pub chosen: Option<SubscriptionId>,
+    /// Whether it is asked what the payer will be billed; of a payer of many organizations that is much to read.
+    pub bill: bool,
 }
 
 /// An organization.
@@ -277,7 +279,7 @@ pub async fn facts(reads: &impl Reads, asks: &[Ask]) -> Result<Loaded, StoreErro
     Ok(loaded)
 }
 
-const HELD: Columns = &[("organization", Kind::Uuid), ("chosen", Kind::Uuid)];
+const HELD: Columns = &[("organization", Kind::Uuid), ("chosen", Kind::Uuid), ("bill", Kind::Bool)];
 
 pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
     static TEXT: [OnceLock<String>; 2] = [OnceLock::new(), OnceLock::new()];
@@ -297,7 +299,7 @@ pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
         );
         let unbilled = each(backend, "*", "unbilled", "u", "u.subscription_id = p.id");
         format!(
-            "WITH payer AS (SELECT DISTINCT COALESCE(l.subscription_id, r.chosen) AS id FROM {rows} {linked}) \
+            "WITH payer AS (SELECT DISTINCT COALESCE(l.subscription_id, r.chosen) AS id FROM {rows} {linked} WHERE r.bill) \
              SELECT 0 AS part, e.organization_id AS owner, e.offer_id AS offer, e.committed AS a, e.next AS b, \
                 e.charged AS c, e.cap AS d, e.version AS version, e.changed_at AS at, \
                 CASE WHEN e.installed THEN 1 ELSE 0 END + CASE WHEN e.metered THEN 2 ELSE 0 END AS flags, \
@@ -314,18 +316,18 @@ pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
     })
 }
 
-/// What the organizations of `asks` have, and what their payers (linked, else chosen) will be billed.
+/// What the organizations of `asks` have, and what their payers (linked, else chosen) will be billed where that is asked.
 ///
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn holdings(reads: &impl Reads, asks: &[Ask]) -> Result<Holdings, StoreError> {
-    let mut pairs: Vec<_> = asks.iter().map(|ask| (ask.organization, ask.chosen)).collect();
+    let mut pairs: Vec<_> = asks.iter().map(|ask| (ask.organization, ask.chosen, ask.bill)).collect();
     pairs.sort_unstable();
     // An organization whose commands name different payers stands once a payer; its own rows are told apart below.
     pairs.dedup();
     let mut sheet = Sheet::new(HELD);
-    for (organization, chosen) in pairs {
-        sheet.push([organization.uuid().into(), or_nil(chosen.map(Id::uuid))]);
+    for (organization, chosen, bill) in pairs {
+        sheet.push([organization.uuid().into(), or_nil(chosen.map(Id::uuid)), bill.into()]);
     }
     let backend = reads.backend();
     let mut holdings = Holdings::default();
