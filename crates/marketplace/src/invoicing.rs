@@ -1,5 +1,5 @@
 //! Issuing invoices: what waits for a bill becomes one, with its number, its postings and its event, in one
-//! transaction a payer. Purchases of the payer wait meanwhile; what they charge goes on the next bill.
+//! transaction for some payers. Purchases of these payers wait meanwhile; what they charge goes on the next bill.
 
 use billing::Profile;
 use billing::invoice::{BilledTo, Document, Seller, Sums, counter, number, postings};
@@ -12,8 +12,8 @@ use store::invoices::{self, DueRow, InvoiceRow};
 use store::subscriptions::SubscriptionRow;
 use store::{Actor, Db, NewEvent, StoreError, Tx, audit};
 
-/// Payers that are looked up at a time.
-const STRIDE: i64 = 256;
+/// Payers that are billed in one transaction: statements and a commit for all, and not long for a purchase to wait.
+const STRIDE: i64 = 64;
 
 /// How this installation bills.
 #[derive(Clone, Debug)]
@@ -35,7 +35,13 @@ pub struct Issued {
     pub failed: u64,
 }
 
-/// Issues what is due by the first day of `month`, payer by payer. All organizations must have come to `month` before,
+impl Issued {
+    fn and(self, other: Self) -> Self {
+        Self { issued: self.issued.saturating_add(other.issued), failed: self.failed.saturating_add(other.failed) }
+    }
+}
+
+/// Issues what is due by the first day of `month`, in the order of payers. All organizations must have come to `month` before,
 /// for a bill takes what they renew; where some are known not to (`behind`), their payers wait.
 ///
 /// # Errors
@@ -53,68 +59,102 @@ pub async fn issue_all(
         let due = invoices::due(db, month, after, STRIDE).await?;
         let Some(last) = due.last().copied() else { return Ok(done) };
         after = Some(last);
+        let mut ready = Vec::with_capacity(due.len());
         for payer in due {
-            if behind && invoices::waits(db, payer, month).await? {
-                continue;
+            if !behind || !invoices::waits(db, payer, month).await? {
+                ready.push(payer);
             }
-            let written = db.write("issue-invoice", async |tx| issue(tx, terms, payer, (month, now), ids).await).await;
-            match written {
-                Ok(issued) => done.issued = done.issued.saturating_add(issued),
-                Err(error @ StoreError::Unavailable(_)) => return Err(error),
-                Err(error) => {
-                    tracing::error!(%payer, %month, %error, "a payer cannot be billed");
-                    done.failed = done.failed.saturating_add(1);
-                }
+        }
+        done = done.and(issue_some(db, terms, &ready, (month, now), ids).await?);
+    }
+}
+
+/// Bills payers together; where that fails for one of them, each by itself, so that it keeps no other from it.
+async fn issue_some(
+    db: &Db,
+    terms: &Terms,
+    payers: &[SubscriptionId],
+    (month, now): (Month, Timestamp),
+    ids: &mut IdSource,
+) -> Result<Issued, StoreError> {
+    match db.write("issue-invoices", async |tx| issue(tx, terms, payers, (month, now), ids).await).await {
+        Ok(issued) => return Ok(Issued { issued, failed: 0 }),
+        Err(error @ StoreError::Unavailable(_)) => return Err(error),
+        Err(error) => tracing::debug!(%month, %error, "payers are billed singly"),
+    }
+    let mut done = Issued::default();
+    for payer in payers {
+        let alone = std::slice::from_ref(payer);
+        match db.write("issue-invoice", async |tx| issue(tx, terms, alone, (month, now), ids).await).await {
+            Ok(issued) => done = done.and(Issued { issued, failed: 0 }),
+            Err(error @ StoreError::Unavailable(_)) => return Err(error),
+            Err(error) => {
+                tracing::error!(%payer, %month, %error, "a payer cannot be billed");
+                done = done.and(Issued { issued: 0, failed: 1 });
             }
         }
     }
+    Ok(done)
+}
+
+/// An invoice that gets its number when all of its transaction are known.
+struct Drafted<'a> {
+    payer: &'a SubscriptionRow,
+    bill: Month,
+    sums: Sums,
 }
 
 async fn issue(
     tx: &Tx,
     terms: &Terms,
-    payer: SubscriptionId,
+    payers: &[SubscriptionId],
     (month, now): (Month, Timestamp),
     ids: &mut IdSource,
 ) -> Result<u64, StoreError> {
-    let Some((row, due)) = invoices::hold(tx, payer, month).await? else { return Ok(0) };
-    let mut bills: BTreeMap<Month, Vec<DueRow>> = BTreeMap::new();
-    for line in due {
-        bills.entry(line.bill).or_default().push(line);
-    }
-    let mut events = Vec::new();
-    for (bill, lines) in bills {
-        let lines = lines.into_iter().map(|line| (line.tax_rate, line.amount));
-        let sums = Sums::of(lines, row.currency).map_err(|_| StoreError::corrupt(format!("{payer} owes too much")))?;
-        // No line that is not nothing, no invoice.
-        if sums.taxes.iter().all(|sum| sum.net == 0) {
-            continue;
+    let held = invoices::hold(tx, payers, month).await?;
+    let mut drafted = Vec::with_capacity(held.len());
+    for (payer, due) in &held {
+        let mut bills: BTreeMap<Month, Vec<&DueRow>> = BTreeMap::new();
+        for line in due {
+            bills.entry(line.bill).or_default().push(line);
         }
-        let invoice = new_invoice(tx, terms, &row, (bill, now), &sums, ids).await?;
-        invoices::insert(tx, &invoice).await?;
-        for (leg, debit, credit, amount) in postings(payer, row.country, &sums) {
-            invoices::post(tx, &invoice, (leg, &debit, &credit, amount)).await?;
+        for (bill, lines) in bills {
+            let lines = lines.into_iter().map(|line| (line.tax_rate.clone(), line.amount));
+            let sums = Sums::of(lines, payer.currency);
+            let sums = sums.map_err(|_| StoreError::corrupt(format!("{} owes too much", payer.id)))?;
+            // No line that is not nothing, no invoice.
+            if sums.taxes.iter().any(|sum| sum.net != 0) {
+                drafted.push(Drafted { payer, bill, sums });
+            }
         }
-        events.push(told(&invoice, &row, &sums));
     }
-    invoices::billed(tx, payer, month).await?;
-    let count = u64::try_from(events.len()).unwrap_or(0);
-    if !events.is_empty() {
-        audit::append(tx, events, ids, now).await?;
+    invoices::billed(tx, payers, month).await?;
+    if drafted.is_empty() {
+        return Ok(0);
     }
-    Ok(count)
+    let count = i64::try_from(drafted.len()).map_err(StoreError::corrupt)?;
+    let last = invoices::next_numbers(tx, &counter(&terms.series, now.date_naive().year()), count).await?;
+    let first = last.saturating_sub(count).saturating_add(1);
+    let (mut rows, mut events) = (Vec::with_capacity(drafted.len()), Vec::with_capacity(drafted.len()));
+    for (place, draft) in (first..).zip(&drafted) {
+        let invoice = new_invoice(terms, draft, place, now, ids)?;
+        events.push(told(&invoice, draft.payer, &draft.sums));
+        rows.push((invoice, postings(draft.payer.id, draft.payer.country, &draft.sums)));
+    }
+    invoices::insert(tx, &rows).await?;
+    audit::append(tx, events, ids, now).await?;
+    Ok(u64::try_from(count).unwrap_or(0))
 }
 
-async fn new_invoice(
-    tx: &Tx,
+fn new_invoice(
     terms: &Terms,
-    row: &SubscriptionRow,
-    (bill, now): (Month, Timestamp),
-    sums: &Sums,
+    draft: &Drafted<'_>,
+    place: i64,
+    now: Timestamp,
     ids: &mut IdSource,
 ) -> Result<InvoiceRow, StoreError> {
+    let (row, sums, bill) = (draft.payer, &draft.sums, draft.bill);
     let issued_on = now.date_naive();
-    let count = invoices::next_number(tx, &counter(&terms.series, issued_on.year())).await?;
     let days = if row.payment_method == "card" { 0 } else { terms.due_days };
     let unreadable = |error: serde_json::Error| StoreError::corrupt(error);
     let profile: Profile = serde_json::from_str(&row.profile).map_err(unreadable)?;
@@ -123,7 +163,7 @@ async fn new_invoice(
         id: ids.next::<InvoiceId>(now),
         subscription: row.id,
         bill,
-        number: number(&terms.series, issued_on.year(), count),
+        number: number(&terms.series, issued_on.year(), place),
         issued_on,
         due_on: issued_on.checked_add_signed(TimeDelta::days(days)).unwrap_or(issued_on),
         currency: row.currency,

@@ -1,11 +1,14 @@
 //! Invoices: what is due to be billed, issuing in one transaction with its number, and what was issued.
 
 use crate::row::Row;
+use crate::sheet::{Columns, Kind, Sheet, source};
 use crate::subscriptions::SubscriptionRow;
+use crate::till::TRANSFERS;
 use crate::{Reads, StoreError, Tx};
 use chrono::NaiveDate;
 use kernel::{Currency, Id, InvoiceId, Month, OfferId, OrganizationId, SubscriptionId, Timestamp, micros, parse_date};
-use sea_orm::QueryResult;
+use sea_orm::{QueryResult, Value};
+use std::collections::HashMap;
 
 /// An invoice as it is stored.
 #[derive(Clone, Debug)]
@@ -115,50 +118,89 @@ pub struct DueRow {
     pub amount: i64,
 }
 
-/// Holds a payer against purchases, and reads what it is to be billed by the first day of `month`.
+const PAYERS: Columns = &[("payer", Kind::Uuid)];
+
+/// The payers as a set of a statement, and a month after them.
+fn payers(tx: &Tx, held: &[SubscriptionId], month: Month) -> (String, Vec<Value>) {
+    let mut sheet = Sheet::new(PAYERS);
+    for payer in held {
+        sheet.push([payer.uuid().into()]);
+    }
+    let mut values = sheet.into_values(tx.backend());
+    values.push(month.to_string().into());
+    (source(tx.backend(), PAYERS, 1), values)
+}
+
+/// Holds payers against purchases, in the order of their ids, and reads what each is to be billed by the first day of
+/// `month`.
 ///
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn hold(
     tx: &Tx,
-    payer: SubscriptionId,
+    held: &[SubscriptionId],
     month: Month,
-) -> Result<Option<(SubscriptionRow, Vec<DueRow>)>, StoreError> {
-    if !crate::subscriptions::hold(tx, payer).await? {
-        return Ok(None);
+) -> Result<Vec<(SubscriptionRow, Vec<DueRow>)>, StoreError> {
+    let rows = crate::subscriptions::hold_all(tx, held).await?;
+    // Read only now that nobody adds to it.
+    let (set, values) = payers(tx, held, month);
+    let sql = format!(
+        "SELECT u.subscription_id, u.month, u.tax_rate, u.amount FROM {set} \
+         JOIN unbilled u ON u.subscription_id = r.payer \
+         WHERE u.month <= $2 ORDER BY u.subscription_id, u.month, u.tax_rate"
+    );
+    let mut due: HashMap<SubscriptionId, Vec<DueRow>> = HashMap::new();
+    for row in tx.query(&sql, values).await? {
+        let (bill, tax_rate, amount) = (row.word("month")?, row.text("tax_rate")?, row.int("amount")?);
+        due.entry(row.id("subscription_id")?).or_default().push(DueRow { bill, tax_rate, amount });
     }
-    let found = crate::subscriptions::find(tx, payer, None).await?;
-    let Some((row, _)) = found else { return Ok(None) };
-    let sql = "SELECT month, tax_rate, amount FROM unbilled WHERE subscription_id = $1 AND month <= $2 \
-         ORDER BY month, tax_rate";
-    let due = tx.query(sql, vec![payer.uuid().into(), month.to_string().into()]).await?;
-    let due = due
-        .iter()
-        .map(|row| Ok(DueRow { bill: row.word("month")?, tax_rate: row.text("tax_rate")?, amount: row.int("amount")? }))
-        .collect::<Result<_, StoreError>>()?;
-    Ok(Some((row, due)))
+    Ok(rows
+        .into_iter()
+        .map(|row| (due.remove(&row.id).unwrap_or_default(), row))
+        .map(|(due, row)| (row, due))
+        .collect())
 }
 
-/// The next number of a counter; the counter is held to the end of the transaction, so that none is lost or given twice.
+/// The last of the next `count` numbers of a counter; the counter is held to the end of the transaction, so that none is
+/// lost or given twice.
 ///
 /// # Errors
 /// As [`StoreError`] says.
-pub async fn next_number(tx: &Tx, counter: &str) -> Result<i64, StoreError> {
-    let sql = "INSERT INTO counters (name, last) VALUES ($1, 1) \
-         ON CONFLICT (name) DO UPDATE SET last = counters.last + 1 RETURNING last";
-    let row = tx.query_one(sql, vec![counter.into()]).await?;
+pub async fn next_numbers(tx: &Tx, counter: &str, count: i64) -> Result<i64, StoreError> {
+    let sql = "INSERT INTO counters (name, last) VALUES ($1, $2) \
+         ON CONFLICT (name) DO UPDATE SET last = counters.last + excluded.last RETURNING last";
+    let row = tx.query_one(sql, vec![counter.into(), count.into()]).await?;
     row.map_or_else(|| Err(StoreError::corrupt("a counter without number")), |row| row.int("last"))
 }
 
-/// Writes an invoice.
+const COLUMNS: Columns = &[
+    ("id", Kind::Uuid),
+    ("subscription_id", Kind::Uuid),
+    ("bill", Kind::Text),
+    ("number", Kind::Text),
+    ("issued_on", Kind::Text),
+    ("due_on", Kind::Text),
+    ("currency", Kind::Text),
+    ("net", Kind::Int),
+    ("tax", Kind::Int),
+    ("total", Kind::Int),
+    ("paid", Kind::Int),
+    ("taxes", Kind::Text),
+    ("document", Kind::Text),
+    ("at", Kind::Int),
+];
+
+/// A posting of an invoice: its place, debit, credit and amount.
+pub type Posting = (i64, String, String, i64);
+
+/// Writes invoices with their postings.
 ///
 /// # Errors
-/// [`StoreError::Conflict`] where the payer has one for that month; else as [`StoreError`] says.
-pub async fn insert(tx: &Tx, row: &InvoiceRow) -> Result<(), StoreError> {
-    tx.execute(
-        "INSERT INTO invoices (id, subscription_id, bill, number, issued_on, due_on, currency, net, tax, total, paid, \
-         taxes, document, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-        vec![
+/// [`StoreError::Conflict`] where a payer has one for that month; else as [`StoreError`] says.
+pub async fn insert(tx: &Tx, invoices: &[(InvoiceRow, Vec<Posting>)]) -> Result<(), StoreError> {
+    let (mut rows, mut postings) = (Sheet::new(COLUMNS), Sheet::new(TRANSFERS));
+    for (row, posted) in invoices {
+        rows.push([
             row.id.uuid().into(),
             row.subscription.uuid().into(),
             row.bill.to_string().into(),
@@ -173,45 +215,34 @@ pub async fn insert(tx: &Tx, row: &InvoiceRow) -> Result<(), StoreError> {
             row.taxes.as_str().into(),
             row.document.as_str().into(),
             micros(row.at).into(),
-        ],
-    )
-    .await?;
+        ]);
+        for (leg, debit, credit, amount) in posted {
+            postings.push([
+                row.id.uuid().into(),
+                (*leg).into(),
+                debit.as_str().into(),
+                credit.as_str().into(),
+                (*amount).into(),
+                row.currency.code().into(),
+                micros(row.at).into(),
+            ]);
+        }
+    }
+    crate::sheet::insert(tx, "invoices", COLUMNS, rows, "").await?;
+    crate::sheet::insert(tx, "transfers", TRANSFERS, postings, "").await?;
     Ok(())
 }
 
-/// Writes a posting of an invoice.
+/// Payers are billed through `month`: what waited for it waits no more, and later charges go on later bills.
 ///
 /// # Errors
 /// As [`StoreError`] says.
-pub async fn post(
-    tx: &Tx,
-    invoice: &InvoiceRow,
-    (leg, debit, credit, amount): (i64, &str, &str, i64),
-) -> Result<(), StoreError> {
-    tx.execute(
-        "INSERT INTO transfers (fact, leg, debit, credit, amount, currency, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        vec![
-            invoice.id.uuid().into(),
-            leg.into(),
-            debit.into(),
-            credit.into(),
-            amount.into(),
-            invoice.currency.code().into(),
-            micros(invoice.at).into(),
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
-/// A payer is billed through `month`: what waited for it waits no more, and later charges go on later bills.
-///
-/// # Errors
-/// As [`StoreError`] says.
-pub async fn billed(tx: &Tx, payer: SubscriptionId, month: Month) -> Result<(), StoreError> {
-    let values = || vec![payer.uuid().into(), month.to_string().into()];
-    tx.execute("DELETE FROM unbilled WHERE subscription_id = $1 AND month <= $2", values()).await?;
-    tx.execute("UPDATE subscriptions SET billed_through = $2 WHERE id = $1", values()).await?;
+pub async fn billed(tx: &Tx, held: &[SubscriptionId], month: Month) -> Result<(), StoreError> {
+    let (set, values) = payers(tx, held, month);
+    let sql = format!("DELETE FROM unbilled WHERE subscription_id IN (SELECT r.payer FROM {set}) AND month <= $2");
+    tx.execute(&sql, values.clone()).await?;
+    let sql = format!("UPDATE subscriptions SET billed_through = $2 WHERE id IN (SELECT r.payer FROM {set})");
+    tx.execute(&sql, values).await?;
     Ok(())
 }
 

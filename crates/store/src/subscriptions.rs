@@ -1,7 +1,7 @@
 //! Payers, their role holders, and who is billed to whom.
 
 use crate::row::Row;
-use crate::sheet::{Columns, Kind};
+use crate::sheet::{Columns, Kind, Sheet, source};
 use crate::{Reads, StoreError, Tx};
 use kernel::{
     CountryCode, Currency, Id, LinkId, Month, OrganizationId, SubscriptionId, SubscriptionRole, Timestamp, UserId,
@@ -377,6 +377,22 @@ pub async fn insert_link(
     )
     .await?;
     Ok(())
+}
+
+/// Holds payers to the end of the transaction, in the order of their ids; those that there are.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn hold_all(tx: &Tx, ids: &[SubscriptionId]) -> Result<Vec<SubscriptionRow>, StoreError> {
+    const IDS: Columns = &[("id", Kind::Uuid)];
+    let mut sheet = Sheet::new(IDS);
+    for id in ids {
+        sheet.push([id.uuid().into()]);
+    }
+    let (set, lock) = (source(tx.backend(), IDS, 1), crate::db::row_lock(tx.backend()));
+    let sql =
+        format!("SELECT {SELECT} FROM subscriptions s WHERE s.id IN (SELECT r.id FROM {set}) ORDER BY s.id{lock}");
+    tx.query(&sql, sheet.into_values(tx.backend())).await?.iter().map(SubscriptionRow::read).collect()
 }
 
 /// Holds a payer until the transaction ends, so that who looks at its roles and changes them meets nobody; whether

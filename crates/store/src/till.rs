@@ -393,6 +393,17 @@ pub struct Record {
     pub blocks: Sheet,
 }
 
+/// Columns of the ledger's rows.
+pub(crate) const TRANSFERS: Columns = &[
+    ("fact", Kind::Uuid),
+    ("leg", Kind::Int),
+    ("debit", Kind::Text),
+    ("credit", Kind::Text),
+    ("amount", Kind::Int),
+    ("currency", Kind::Text),
+    ("at", Kind::Int),
+];
+
 struct Table {
     name: &'static str,
     columns: Columns,
@@ -469,19 +480,7 @@ const TABLES: [Table; 10] = [
         ],
         tail: "",
     },
-    Table {
-        name: "transfers",
-        columns: &[
-            ("fact", Kind::Uuid),
-            ("leg", Kind::Int),
-            ("debit", Kind::Text),
-            ("credit", Kind::Text),
-            ("amount", Kind::Int),
-            ("currency", Kind::Text),
-            ("at", Kind::Int),
-        ],
-        tail: "",
-    },
+    Table { name: "transfers", columns: TRANSFERS, tail: "" },
     Table {
         name: "unbilled",
         columns: &[
