@@ -132,7 +132,7 @@ impl App {
         }
         let server = Server::start(command, folder.path());
         // One pool for all actors; no proxy of the machine's between us and loopback.
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build();
+        let client = crate::http().timeout(Duration::from_secs(60)).build();
         Self {
             url: server.url.clone(),
             server: Mutex::new(Some(server)),

@@ -92,3 +92,10 @@ pub fn setting(name: &str, otherwise: u64) -> u64 {
 pub(crate) fn unique() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
+
+/// A client of servers on this machine. The program's own client speaks TLS, so that this one must be able to as well.
+fn http() -> reqwest::ClientBuilder {
+    // Whoever came first has installed the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy()
+}

@@ -57,7 +57,7 @@ pub struct Visitor {
 impl Visitor {
     /// Nobody yet.
     pub fn new(app: &App) -> Self {
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build();
+        let client = crate::http().redirect(reqwest::redirect::Policy::none()).build();
         Self { client: client.expect("a client"), url: app.url().to_owned(), cookie: Mutex::default() }
     }
 

@@ -14,6 +14,7 @@ mod months;
 mod operations;
 mod pages;
 mod payers;
+mod payments;
 mod prices;
 mod purchases;
 mod quotes;

@@ -2,8 +2,9 @@
 
 use crate::allowance::Allowances;
 use crate::clock::BusinessClock;
+use crate::collecting;
 use crate::commands::{Fault, checkpoint_key, connect, platform, quote_key, token_key};
-use crate::config::{Config, PaymentMethod};
+use crate::config::{Config, PaymentMethod, Payments};
 use crate::extract::{BodyLimit, path_config, unrouted};
 use crate::jobs::{self, Chainer, follow, tidy};
 use crate::months;
@@ -21,6 +22,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use anyhow::Context;
+use billing::dunning::Schedule;
 use billing::invoice::Seller;
 use billing::{PaymentMethods, TaxRates};
 use kernel::{Clock, IdSource, SystemClock, Timestamp};
@@ -28,6 +30,8 @@ use marketplace::catalogue::Catalogue;
 use marketplace::invoicing::Terms;
 use marketplace::till::{Limits, Till};
 use marketplace::{Policy, Shelf, catalogue, seed};
+use providers::Providers;
+use providers::stripe::Stripe;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,12 +71,14 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
     let kept_time: Arc<dyn Clock> = business.clone();
     let (till, lanes) =
         Till::open(db.clone(), Arc::clone(&shelf), Arc::clone(&policy), kept_time, (limits, lanes), after_commit);
+    let providers = providers(&config, &db)?;
     let tokens = Tokens::new(&token_key(&secret), &config.auth.issuer, &config.auth.audience);
     let state = Data::new(State::new(
         config,
         db,
         shelf,
         policy,
+        providers,
         business,
         till.clone(),
         tokens,
@@ -100,7 +106,8 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
     let jobs = async {
         let (chained, followed) = (chainer.run(stopped.clone()), follow(state.clone(), stopped.clone()));
         let turned = months::keep_turning(state.clone(), stopped.clone());
-        tokio::join!(chained, followed, turned, tidy(state.clone(), stopped));
+        let collected = collecting::keep_collecting(state.clone(), stopped.clone());
+        tokio::join!(chained, followed, turned, collected, tidy(state.clone(), stopped));
     };
     let (served, ()) = tokio::join!(serving, jobs);
     tracing::info!("stopped");
@@ -193,6 +200,7 @@ pub fn policy(config: &Config, secret: &Secret) -> Result<Policy, Fault> {
         methods: PaymentMethods {
             invoice: config.payments.methods.contains(&PaymentMethod::Invoice),
             simulated: config.payments.methods.contains(&PaymentMethod::Simulated),
+            stripe: config.payments.methods.contains(&PaymentMethod::Stripe),
         },
         quote_key: quote_key(secret),
     })
@@ -210,7 +218,25 @@ pub fn terms(config: &Config) -> Terms {
         },
         series: seller.series.clone(),
         due_days: config.payments.due_days,
+        schedule: schedule(config),
     }
+}
+
+/// When what is not paid is asked for again; the configuration was checked to have one.
+pub fn schedule(config: &Config) -> Schedule {
+    let Payments { dunning_days, disable_after_days, .. } = &config.payments;
+    Schedule::new(dunning_days.clone(), *disable_after_days).unwrap_or_default()
+}
+
+/// The providers that this installation may ask.
+///
+/// # Errors
+/// What keeps their client from being made.
+pub fn providers(config: &Config, db: &Db) -> Result<Providers, Fault> {
+    let stripe = &config.payments.stripe;
+    let taken = config.payments.methods.contains(&PaymentMethod::Stripe);
+    let stripe = taken.then(|| Stripe::new(&stripe.url, stripe.key.expose(), db.clone())).transpose()?;
+    Ok(Providers::new(db.clone(), stripe))
 }
 
 /// Brings the schema up to date, one process at a time.

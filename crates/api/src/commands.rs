@@ -3,6 +3,7 @@
 use crate::app;
 use crate::backup;
 use crate::cli::{Catalog, Cli, Command, Key};
+use crate::collecting::{self, Collected};
 use crate::config::Config;
 use crate::months;
 use crate::secret::Secret;
@@ -232,6 +233,10 @@ async fn renew(config: &Config, until: Option<chrono::NaiveDate>) -> Result<Exit
     working.finish().await;
     let ran = ran?;
     println!("{ran}");
+    // What was issued is asked for where that is due too.
+    let work = collecting::Work::new(db.clone(), app::providers(config, &db)?, app::schedule(config), at);
+    let Collected { invoices, unknown } = collecting::run(&work).await?;
+    println!("{invoices} invoices were asked for, of {unknown} payments nobody knows yet what came");
     Ok(if ran.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -6,6 +6,7 @@ mod backup;
 mod caller;
 mod cli;
 mod clock;
+mod collecting;
 mod commands;
 mod config;
 mod extract;

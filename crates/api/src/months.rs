@@ -3,17 +3,18 @@
 //! It is found from the data what is due, so a server that was down for months does what it missed, and two schedulers at once do it once.
 
 use crate::app::terms;
+use crate::collecting;
 use crate::problem::Problem;
 use crate::state::{State, store_problem};
 use actix_web::web::Data;
-use chrono::TimeDelta;
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use kernel::{Clock, IdSource, Month, OrganizationId, SystemClock, Timestamp, micros};
 use marketplace::invoicing::{self, Issued, Terms};
 use marketplace::order::Command;
 use marketplace::till::{Answer, Failure, Till};
 use std::fmt;
 use std::time::Duration;
-use store::{Db, StoreError, invoices, leases, months, settings};
+use store::{Db, StoreError, invoices, leases, months, payments, settings};
 use tokio::task::JoinSet;
 
 /// Hours after the month's begin at which the job comes.
@@ -34,6 +35,11 @@ const ALONE: usize = 256;
 /// The month that organizations are to have come to at `now`.
 pub fn due_at(now: Timestamp) -> Month {
     Month::of(now.checked_sub_signed(TimeDelta::hours(HOUR)).unwrap_or(now))
+}
+
+/// The day whose work is to be done at `now`: it begins with the month's own hour.
+pub fn day_at(now: Timestamp) -> NaiveDate {
+    now.checked_sub_signed(TimeDelta::hours(HOUR)).unwrap_or(now).date_naive()
 }
 
 /// What months are run with.
@@ -217,13 +223,28 @@ pub async fn on_the_way(state: &State, target: Timestamp) -> Result<(), Problem>
     if micros(target) < stored {
         return Ok(());
     }
-    let until = due_at(target);
+    let (until, last) = (due_at(target), day_at(target));
     let mut month = first_due(&state.db, until).await.map_err(store_problem)?.unwrap_or(until.next());
-    while month <= until {
-        show(state, month.start() + TimeDelta::hours(HOUR)).await?;
-        let ran = run_month(&Work::beside_purchases(state, &terms(&state.config)), month, state.now()).await;
-        ran.map_err(store_problem)?;
-        month = month.next();
+    // What cannot be done today is tried again with whatever comes next, and holds nothing up.
+    let mut done = None;
+    loop {
+        let day = payments::first_due(&state.db, done).await.map_err(store_problem)?.filter(|day| *day <= last);
+        if month <= until && day.is_none_or(|day| month.first_day() <= day) {
+            show(state, month.start() + TimeDelta::hours(HOUR)).await?;
+            let ran = run_month(&Work::beside_purchases(state, &terms(&state.config)), month, state.now()).await;
+            ran.map_err(store_problem)?;
+            month = month.next();
+        } else if let Some(day) = day {
+            show(state, day.and_time(NaiveTime::MIN).and_utc() + TimeDelta::hours(HOUR)).await?;
+            collecting::on_the_way(state).await?;
+            done = Some(day);
+        } else {
+            break;
+        }
+    }
+    // What was left in between is found out whatever the day.
+    if !payments::asked(&state.db, None, 1).await.map_err(store_problem)?.is_empty() {
+        collecting::on_the_way(state).await?;
     }
     state.committed.notify_one();
     Ok(())

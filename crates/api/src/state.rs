@@ -10,6 +10,7 @@ use marketplace::catalogue::Catalogue;
 use marketplace::order::FieldFault;
 use marketplace::till::Till;
 use marketplace::{Policy, Shelf};
+use providers::Providers;
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{Db, StoreError};
 use tokio::sync::Notify;
@@ -28,6 +29,8 @@ pub struct State {
     pub shelf: Arc<Shelf>,
     /// What decisions depend on.
     pub policy: Arc<Policy>,
+    /// Who takes payments by card.
+    pub providers: Providers,
     /// Business time.
     pub clock: Arc<BusinessClock>,
     /// Where organizations change.
@@ -52,6 +55,7 @@ impl State {
         db: Db,
         shelf: Arc<Shelf>,
         policy: Arc<Policy>,
+        providers: Providers,
         clock: Arc<BusinessClock>,
         till: Till,
         tokens: Tokens,
@@ -60,7 +64,7 @@ impl State {
         process: Uuid,
     ) -> Self {
         let ids = Mutex::new(IdSource::from_os());
-        Self { config, db, shelf, policy, clock, till, tokens, allowances, committed, process, ids }
+        Self { config, db, shelf, policy, providers, clock, till, tokens, allowances, committed, process, ids }
     }
 
     /// Business time.

@@ -1,5 +1,6 @@
 //! The ledger's postings: each a debit and a credit of one amount, so that it balances by construction.
 
+use crate::payment::Provider;
 use kernel::{ChargeId, Exact, Money, OfferId, SubscriptionId};
 
 /// One posting.
@@ -30,6 +31,24 @@ pub struct Share<'a> {
 #[must_use]
 pub fn unbilled(subscription: SubscriptionId) -> String {
     format!("unbilled/{subscription}")
+}
+
+/// What was billed and is not paid yet.
+#[must_use]
+pub fn receivable(subscription: SubscriptionId) -> String {
+    format!("receivable/{subscription}")
+}
+
+/// What a payer paid too much, or was granted, and no invoice used yet.
+#[must_use]
+pub fn credit(subscription: SubscriptionId) -> String {
+    format!("credit/{subscription}")
+}
+
+/// Money that came in through a provider.
+#[must_use]
+pub fn cash(provider: Provider) -> String {
+    format!("cash/{provider}")
 }
 
 /// Postings of a charge: Dr unbilled, Cr deferred revenue; of a partner's offer its share to what is owed to it, and

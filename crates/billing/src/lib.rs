@@ -1,11 +1,14 @@
 //! Who pays: subscriptions and whether they can pay, billing set-up, taxes, and the ledger's postings.
 //!
-//! Pure: nothing here reads a database or a clock.
+//! Pure but for [`collection`], which is what is written of payments in one transaction each; no clock is read here.
 
+pub mod collection;
+pub mod dunning;
 pub mod invoice;
 pub mod ledger;
 pub mod new_subscription;
 pub mod payer;
+pub mod payment;
 pub mod reason;
 pub mod tax;
 

@@ -1,6 +1,7 @@
 //! A payer that comes into being, in checkout or on its own.
 
 use crate::payer::{Payer, PaymentMethod, SubscriptionKind, SubscriptionStatus};
+use crate::payment::Provider;
 use kernel::{CountryCode, Currency, Email, Name, SubscriptionId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::subscriptions::SubscriptionRow;
@@ -89,6 +90,52 @@ pub struct NewSubscription {
     pub purchase_order: Option<String>,
 }
 
+impl Payment {
+    /// Checks that the method is taken here, for this currency, and the token is one. With the simulated provider
+    /// `tok_declined` is declined when the card is set up.
+    ///
+    /// # Errors
+    /// [`NewSubscriptionFault`], without ever repeating what may be a card number.
+    pub fn check(&self, methods: PaymentMethods, currency: Currency) -> Result<(), NewSubscriptionFault> {
+        use NewSubscriptionFault::{Declined, Field};
+        let token = match self {
+            Self::Invoice {} if methods.invoice => return Ok(()),
+            Self::Invoice {} => {
+                return Err(Field("payment/method", "invoice is not taken here; pay by card".into()));
+            }
+            Self::Card { .. } if !methods.simulated && !methods.stripe => {
+                return Err(Field("payment/method", "cards are not taken here; pay by invoice".into()));
+            }
+            Self::Card { token } => token,
+        };
+        if shaped_like_a_card(token) {
+            return Err(Field("payment/token", CARD_NUMBER.into()));
+        }
+        match Provider::of_token(token) {
+            Some(Provider::Simulated) if methods.simulated && token == "tok_declined" => Err(Declined("card_declined")),
+            Some(Provider::Simulated) if methods.simulated => Ok(()),
+            // The provider takes such amounts in tens of their least unit only.
+            Some(Provider::Stripe) if methods.stripe && currency.digits() > 2 => {
+                Err(Field("payment/method", format!("cards are not taken in {currency}; pay by invoice")))
+            }
+            Some(Provider::Stripe) if methods.stripe => Ok(()),
+            _ if methods.simulated => {
+                Err(Field("payment/token", "is not a token of the provider, such as tok_ok".into()))
+            }
+            _ => Err(Field("payment/token", "is not a token of the provider, such as pm_…".into())),
+        }
+    }
+
+    /// The method, and the provider's token; empty for a transfer.
+    #[must_use]
+    pub fn parts(&self) -> (PaymentMethod, &str) {
+        match self {
+            Self::Invoice {} => (PaymentMethod::Invoice, ""),
+            Self::Card { token } => (PaymentMethod::Card, token),
+        }
+    }
+}
+
 /// Why a new subscription cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NewSubscriptionFault {
@@ -105,6 +152,8 @@ pub struct PaymentMethods {
     pub invoice: bool,
     /// The simulated card provider.
     pub simulated: bool,
+    /// Cards through Stripe.
+    pub stripe: bool,
 }
 
 const CARD_NUMBER: &str = "looks like a card number; card numbers must never be sent here, only the provider's token";
@@ -132,39 +181,19 @@ pub fn name_fault(name: &Name) -> Option<String> {
 }
 
 impl NewSubscription {
-    /// Checks what types cannot: the method is taken here, the token is one, texts are bounded. With the simulated
-    /// provider `tok_declined` is declined when the card is set up.
+    /// Checks what types cannot: texts are bounded, the method is taken here.
     ///
     /// # Errors
     /// [`NewSubscriptionFault`], without ever repeating what may be a card number.
     pub fn check(&self, methods: PaymentMethods) -> Result<(), NewSubscriptionFault> {
-        use NewSubscriptionFault::{Declined, Field};
+        use NewSubscriptionFault::Field;
         if let Some(why) = name_fault(&self.name) {
             return Err(Field("name", why));
         }
         if let Some((field, why)) = self.profile().fault() {
             return Err(Field(field, why));
         }
-        match &self.payment {
-            Payment::Invoice {} if methods.invoice => Ok(()),
-            Payment::Invoice {} => Err(Field("payment/method", "invoice is not taken here; pay by card".into())),
-            Payment::Card { .. } if !methods.simulated => {
-                Err(Field("payment/method", "cards are not taken here; pay by invoice".into()))
-            }
-            Payment::Card { token } => {
-                if shaped_like_a_card(token) {
-                    return Err(Field("payment/token", CARD_NUMBER.into()));
-                }
-                let known = token.len() <= 200
-                    && token.starts_with("tok_")
-                    && token.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-                match token.as_str() {
-                    _ if !known => Err(Field("payment/token", "is not a token of the provider, such as tok_ok".into())),
-                    "tok_declined" => Err(Declined("card_declined")),
-                    _ => Ok(()),
-                }
-            }
-        }
+        self.payment.check(methods, self.currency)
     }
 
     /// The personal part.
@@ -187,10 +216,7 @@ impl NewSubscription {
             status: SubscriptionStatus::Active,
             country: self.country,
             currency: self.currency,
-            method: match self.payment {
-                Payment::Invoice {} => PaymentMethod::Invoice,
-                Payment::Card { .. } => PaymentMethod::Card,
-            },
+            method: self.payment.parts().0,
             spending_limit: false,
             marketplace_enabled: false,
             billed_through: None,
@@ -209,15 +235,13 @@ impl NewSubscription {
             country: self.country,
             currency: self.currency,
             payment_method: payer.method.as_str().to_owned(),
-            payment_token: match &self.payment {
-                Payment::Invoice {} => String::new(),
-                Payment::Card { token } => token.clone(),
-            },
+            payment_token: self.payment.parts().1.to_owned(),
             spending_limit: false,
             marketplace_enabled: false,
             profile: serde_json::to_string(&self.profile()).unwrap_or_else(|_| "{}".into()),
             created_at: at,
             billed_through: None,
+            credit: 0,
         }
     }
 }
@@ -237,7 +261,7 @@ mod tests {
     /// a card number is refused and not repeated.
     #[test]
     fn a_card_number_is_refused_and_not_repeated() {
-        let methods = PaymentMethods { invoice: true, simulated: true };
+        let methods = PaymentMethods { invoice: true, simulated: true, stripe: false };
         for number in ["4242424242424242", "4242 4242 4242 4242", "tok_4242-4242-4242-4242"] {
             let fault = with_token(number).check(methods).unwrap_err();
             assert!(!format!("{fault:?}").contains("4242"), "{fault:?}");
@@ -245,6 +269,6 @@ mod tests {
         assert_eq!(with_token("tok_ok").check(methods), Ok(()));
         assert_eq!(with_token("tok_declined").check(methods), Err(NewSubscriptionFault::Declined("card_declined")));
         assert!(with_token("anything").check(methods).is_err());
-        assert!(with_token("tok_ok").check(PaymentMethods { invoice: true, simulated: false }).is_err());
+        assert!(with_token("tok_ok").check(PaymentMethods { invoice: true, simulated: false, stripe: false }).is_err());
     }
 }

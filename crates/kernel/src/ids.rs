@@ -101,6 +101,8 @@ ids! {
     ServiceKeyId "key" "a service key",
     PublisherId "pub" "a publisher",
     InvoiceId "inv" "an invoice",
+    PaymentId "pay" "a payment",
+    AllocationId "alc" "what of a payment or credit went to an invoice",
     CheckoutId "chk" "a hosted checkout",
 }
 

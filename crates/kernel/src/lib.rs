@@ -21,8 +21,8 @@ pub use clock::{Clock, FixedClock, SystemClock, Timestamp, from_micros, micros, 
 pub use exact::Exact;
 pub use explanation::{ChargeBasis, ChargeInputs, Step};
 pub use ids::{
-    BlockId, ChargeId, CheckoutId, EventId, Id, IdSource, InvoiceId, LinkId, OfferId, OrganizationId, PriceId,
-    PublisherId, PurchaseId, ServiceKeyId, SubscriptionId, TransferId, UserId,
+    AllocationId, BlockId, ChargeId, CheckoutId, EventId, Id, IdSource, InvoiceId, LinkId, OfferId, OrganizationId,
+    PaymentId, PriceId, PublisherId, PurchaseId, ServiceKeyId, SubscriptionId, TransferId, UserId,
 };
 pub use money::{Currency, Money, MoneyError, share_by_largest_remainder};
 pub use permission::{

@@ -2,6 +2,8 @@
 //! transaction for some payers. Purchases of these payers wait meanwhile; what they charge goes on the next bill.
 
 use billing::Profile;
+use billing::collection::{self, Desk};
+use billing::dunning::Schedule;
 use billing::invoice::{BilledTo, Document, Seller, Sums, counter, number, postings};
 use chrono::{Datelike, TimeDelta};
 use kernel::{IdSource, InvoiceId, Month, SubscriptionId, Timestamp};
@@ -24,6 +26,8 @@ pub struct Terms {
     pub series: String,
     /// Days that a transfer may take.
     pub due_days: i64,
+    /// When what is not paid is asked for again.
+    pub schedule: Schedule,
 }
 
 /// What came of issuing.
@@ -142,8 +146,25 @@ async fn issue(
         rows.push((invoice, postings(draft.payer.id, draft.payer.country, &draft.sums)));
     }
     invoices::insert(tx, &rows).await?;
+    events.extend(settle(tx, terms, held.iter().map(|(payer, _)| payer), now, ids).await?);
     audit::append(tx, events, ids, now).await?;
     Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// What payers have as credit goes to what they owe now; the events that tell of it.
+async fn settle(
+    tx: &Tx,
+    terms: &Terms,
+    payers: impl Iterator<Item = &SubscriptionRow>,
+    at: Timestamp,
+    ids: &mut IdSource,
+) -> Result<Vec<NewEvent>, StoreError> {
+    let mut new_id = || ids.uuid(at);
+    let mut desk = Desk { tx, at, actor: Actor::System, new_id: &mut new_id, events: Vec::new() };
+    for payer in payers.filter(|payer| payer.credit > 0) {
+        collection::use_credit(&mut desk, &terms.schedule, payer).await?;
+    }
+    Ok(desk.events)
 }
 
 fn new_invoice(
@@ -155,7 +176,9 @@ fn new_invoice(
 ) -> Result<InvoiceRow, StoreError> {
     let (row, sums, bill) = (draft.payer, &draft.sums, draft.bill);
     let issued_on = now.date_naive();
-    let days = if row.payment_method == "card" { 0 } else { terms.due_days };
+    let card = row.payment_method == "card";
+    let days = if card { 0 } else { terms.due_days };
+    let due_on = issued_on.checked_add_signed(TimeDelta::days(days)).unwrap_or(issued_on);
     let unreadable = |error: serde_json::Error| StoreError::corrupt(error);
     let profile: Profile = serde_json::from_str(&row.profile).map_err(unreadable)?;
     let payer = BilledTo { name: row.name.clone(), country: row.country, profile };
@@ -165,7 +188,9 @@ fn new_invoice(
         bill,
         number: number(&terms.series, issued_on.year(), place),
         issued_on,
-        due_on: issued_on.checked_add_signed(TimeDelta::days(days)).unwrap_or(issued_on),
+        due_on,
+        // A card is asked on the day itself, a transfer is reminded of after it.
+        next_on: if card { Some(due_on) } else { terms.schedule.next_on(due_on, 0) },
         currency: row.currency,
         net: sums.net,
         tax: sums.tax,

@@ -372,6 +372,7 @@ fn row(subscription: &Subscription, id: SubscriptionId, profile: String, created
         profile,
         created_at,
         billed_through: None,
+        credit: 0,
     }
 }
 

@@ -47,7 +47,7 @@ impl Shop {
             platform_publisher: "ms".into(),
             platform_currency: "USD".parse().unwrap(),
             taxes,
-            methods: PaymentMethods { invoice: true, simulated: true },
+            methods: PaymentMethods { invoice: true, simulated: true, stripe: false },
             quote_key: [3; 32],
         });
         let payer = Payer {

@@ -35,6 +35,8 @@ pub struct InvoiceRow {
     pub total: i64,
     /// What was paid of it, minor units.
     pub paid: i64,
+    /// The day on which something is to be done about it; none where it is paid, or nothing more is.
+    pub next_on: Option<NaiveDate>,
     /// Sums by rate, JSON.
     pub taxes: String,
     /// Seller and payer on the day, JSON; personal.
@@ -44,7 +46,7 @@ pub struct InvoiceRow {
 }
 
 const INVOICE: &str = "SELECT id, subscription_id, bill, number, issued_on, due_on, currency, net, tax, total, paid, \
-     taxes, document, at FROM invoices";
+     next_on, taxes, document, at FROM invoices";
 
 fn day(row: &QueryResult, column: &str) -> Result<NaiveDate, StoreError> {
     parse_date(&row.text(column)?).map_err(|fault| StoreError::corrupt(format!("{column}: {fault}")))
@@ -63,6 +65,7 @@ pub(crate) fn invoice(row: &QueryResult) -> Result<InvoiceRow, StoreError> {
         tax: row.int("tax")?,
         total: row.int("total")?,
         paid: row.int("paid")?,
+        next_on: if row.text("next_on")?.is_empty() { None } else { Some(day(row, "next_on")?) },
         taxes: row.text("taxes")?,
         document: row.text("document")?,
         at: row.instant("at")?,
@@ -185,6 +188,7 @@ const COLUMNS: Columns = &[
     ("tax", Kind::Int),
     ("total", Kind::Int),
     ("paid", Kind::Int),
+    ("next_on", Kind::Text),
     ("taxes", Kind::Text),
     ("document", Kind::Text),
     ("at", Kind::Int),
@@ -212,6 +216,7 @@ pub async fn insert(tx: &Tx, invoices: &[(InvoiceRow, Vec<Posting>)]) -> Result<
             row.tax.into(),
             row.total.into(),
             row.paid.into(),
+            row.next_on.map(|day| day.to_string()).unwrap_or_default().into(),
             row.taxes.as_str().into(),
             row.document.as_str().into(),
             micros(row.at).into(),

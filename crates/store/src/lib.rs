@@ -13,6 +13,7 @@ pub mod invoices;
 pub mod leases;
 pub mod months;
 pub mod organizations;
+pub mod payments;
 pub mod people;
 pub mod portable;
 pub mod proof;

@@ -7,15 +7,15 @@ mod rows;
 mod trail;
 
 pub use rows::{
-    BilledProof, ChargeProof, EntitlementProof, LinkProof, PriceProof, PurchaseProof, TransferProof, charges, counters,
-    currencies, entitlements_after, invoices, links, prices, purchases, transfers,
+    BilledProof, ChargeProof, EntitlementProof, LinkProof, PriceProof, PurchaseProof, TransferProof, allocations,
+    charges, counters, currencies, entitlements_after, invoices, links, payments, prices, purchases, transfers,
 };
 pub use trail::{Fact, checkpoints, event_without_block, facts_after, facts_of_none, next_number, unchained_blocks};
 
 use crate::row::Row;
 use crate::sheet::{Columns, Kind, Sheet, source};
 use crate::{Reads, StoreError, Tx};
-use kernel::{ChargeId, EventId, Id, SubscriptionId};
+use kernel::{ChargeId, EventId, Id, InvoiceId, SubscriptionId};
 use sea_orm::{DatabaseBackend, QueryResult};
 use uuid::Uuid;
 
@@ -100,6 +100,10 @@ pub struct Counts {
     pub checkpoints: i64,
     /// Invoices.
     pub invoices: i64,
+    /// Payments.
+    pub payments: i64,
+    /// What went to invoices.
+    pub allocations: i64,
 }
 
 /// Counts the tables.
@@ -112,7 +116,8 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
          (SELECT COUNT(*) FROM entitlements) AS entitlements, (SELECT COUNT(*) FROM events) AS events, \
          (SELECT COUNT(*) FROM blocks WHERE number IS NOT NULL) AS chained, \
          (SELECT COUNT(*) FROM blocks WHERE number IS NULL) AS unchained, \
-         (SELECT COUNT(*) FROM checkpoints) AS checkpoints, (SELECT COUNT(*) FROM invoices) AS invoices";
+         (SELECT COUNT(*) FROM checkpoints) AS checkpoints, (SELECT COUNT(*) FROM invoices) AS invoices, \
+         (SELECT COUNT(*) FROM payments) AS payments, (SELECT COUNT(*) FROM allocations) AS allocations";
     let rows = reads.rows(sql, vec![]).await?;
     let Some(row) = rows.first() else { return Ok(Counts::default()) };
     Ok(Counts {
@@ -127,6 +132,8 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
         unchained: row.int("unchained")?,
         checkpoints: row.int("checkpoints")?,
         invoices: row.int("invoices")?,
+        payments: row.int("payments")?,
+        allocations: row.int("allocations")?,
     })
 }
 
@@ -203,11 +210,34 @@ pub async fn transfer_without_charge(reads: &impl Reads) -> Result<Option<(Charg
         .rows(
             "SELECT t.fact, t.leg FROM transfers t \
              WHERE NOT EXISTS (SELECT 1 FROM charges c WHERE c.id = t.fact) \
-             AND NOT EXISTS (SELECT 1 FROM invoices i WHERE i.id = t.fact) ORDER BY t.fact, t.leg LIMIT 1",
+             AND NOT EXISTS (SELECT 1 FROM invoices i WHERE i.id = t.fact) \
+             AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = t.fact) \
+             AND NOT EXISTS (SELECT 1 FROM allocations a WHERE a.id = t.fact) ORDER BY t.fact, t.leg LIMIT 1",
             vec![],
         )
         .await?;
     rows.first().map(|row| Ok((row.id("fact")?, row.int("leg")?))).transpose()
+}
+
+/// The first invoice whose sum of what was paid is not what went to it: what is stored, and what went.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn paid_difference(reads: &impl Reads) -> Result<Option<(InvoiceId, i64, i64)>, StoreError> {
+    let sql = "SELECT i.id, i.paid, COALESCE(a.amount, 0) AS went FROM invoices i \
+         LEFT JOIN (SELECT invoice_id, CAST(SUM(amount) AS BIGINT) AS amount FROM allocations GROUP BY invoice_id) a \
+         ON a.invoice_id = i.id WHERE i.paid <> COALESCE(a.amount, 0) ORDER BY i.id LIMIT 1";
+    let rows = reads.rows(sql, vec![]).await?;
+    rows.first().map(|row| Ok((row.id("id")?, row.int("paid")?, row.int("went")?))).transpose()
+}
+
+/// What payers have as credit, those that have any.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn credits(reads: &impl Reads) -> Result<Vec<(SubscriptionId, i64)>, StoreError> {
+    let rows = reads.rows("SELECT id, credit FROM subscriptions WHERE credit <> 0 ORDER BY id", vec![]).await?;
+    rows.iter().map(|row| Ok((row.id("id")?, row.int("credit")?))).collect()
 }
 
 /// Ids of `table`, which is one of this crate's, after one.

@@ -57,11 +57,13 @@ pub struct SubscriptionRow {
     pub created_at: Timestamp,
     /// The last month that it was billed for.
     pub billed_through: Option<Month>,
+    /// What it paid too much or was granted, and no invoice used yet, minor units.
+    pub credit: i64,
 }
 
 /// The columns that [`SubscriptionRow::read`] reads, of a table named `s`.
 const SELECT: &str = "s.id, s.name, s.kind, s.status, s.country, s.currency, s.payment_method, s.payment_token, \
-     s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, s.billed_through";
+     s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, s.billed_through, s.credit";
 
 impl SubscriptionRow {
     /// Reads a row.
@@ -86,6 +88,7 @@ impl SubscriptionRow {
                 .filter(|text| !text.is_empty())
                 .map(|text| text.parse().map_err(|fault| StoreError::corrupt(format!("billed_through: {fault}"))))
                 .transpose()?,
+            credit: row.int("credit")?,
         })
     }
 

@@ -56,7 +56,7 @@ impl Chromium {
         let profile = format!("--user-data-dir={}", chromium._profile.path().display());
         capabilities.add_arg(&profile).expect("a flag");
         capabilities.set("goog:loggingPrefs", json!({ "browser": "WARNING" })).expect("a log");
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let client = crate::http().build().expect("a client");
         let session = WebDriver::builder(format!("http://127.0.0.1:{port}"), capabilities).client(client);
         let session = session.connect().await.unwrap_or_else(|error| panic!("Chromium does not start: {error}"));
         (chromium, session)

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use billing::dunning::Schedule;
+
 use super::{Config, PaymentMethod, TaxRate};
 
 impl Config {
@@ -71,9 +73,23 @@ impl Config {
             "hold \"simulated\", which takes no money; if that is meant, set payments.allow_simulated",
         );
         must(
-            !payments.methods.contains(&PaymentMethod::Stripe),
-            "payments.methods",
-            "hold \"stripe\", which is not supported by this version yet",
+            payments.dunning_days.len() <= 20
+                && payments.dunning_days.iter().all(|day| (1..=365).contains(day))
+                && (1..=365).contains(&payments.disable_after_days)
+                && Schedule::new(payments.dunning_days.clone(), payments.disable_after_days).is_some(),
+            "payments.dunning_days",
+            "must be 1 to 20 days from 1 to 365 that go up, and payments.disable_after_days 1 to 365",
+        );
+        let stripe = payments.methods.contains(&PaymentMethod::Stripe);
+        must(
+            !stripe || (super::is_web_address(&payments.stripe.url) && !payments.stripe.key.expose().is_empty()),
+            "payments.stripe",
+            "needs url and key where payments.methods hold \"stripe\"",
+        );
+        must(
+            !stripe || !payments.stripe.webhook_secret.expose().is_empty(),
+            "payments.stripe.webhook_secret",
+            "must be set where payments.methods hold \"stripe\": what is not signed is not believed",
         );
         must(
             !self.demo.sign_in || server.address.is_loopback(),

@@ -181,6 +181,10 @@ pub struct Auth {
 pub struct Payments {
     /// Days that a transfer may take.
     pub due_days: i64,
+    /// Days after an invoice was due on which it is asked for again.
+    pub dunning_days: Vec<i64>,
+    /// Days after the last of them until the subscription is disabled.
+    pub disable_after_days: i64,
     /// How payers may pay.
     pub methods: BTreeSet<PaymentMethod>,
     /// Whether payments that are only played may be among them.

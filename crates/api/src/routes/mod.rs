@@ -11,6 +11,7 @@ pub mod operations;
 pub mod organizations;
 pub mod paging;
 pub mod payers;
+pub mod payments;
 pub mod purchases;
 pub mod quotes;
 pub mod refusals;
@@ -38,6 +39,7 @@ pub fn all(config: &mut ServiceConfig<'_>) {
     payers::routes(config);
     subscriptions::routes(config);
     invoices::routes(config);
+    payments::routes(config);
     checkouts::routes(config);
     events::routes(config);
 }

@@ -231,12 +231,17 @@ async fn create(
 }
 
 fn check(data: &NewSubscription, methods: PaymentMethods) -> Result<(), Problem> {
-    data.check(methods).map_err(|fault| match fault {
+    data.check(methods).map_err(|fault| payment_fault(fault, "no subscription was created"))
+}
+
+/// What a client is told of a payer or card that cannot be taken, and what that means for what was asked.
+pub fn payment_fault(fault: NewSubscriptionFault, so: &str) -> Problem {
+    match fault {
         NewSubscriptionFault::Field(field, why) => Problem::invalid(format!("/{field}"), why),
         NewSubscriptionFault::Declined(reason) => {
-            Problem::payment_declined(reason, None).with_detail("The card was declined; no subscription was created.")
+            Problem::payment_declined(reason, None).with_detail(format!("The card was declined; {so}."))
         }
-    })
+    }
 }
 
 /// Makes a payer that `owner` owns.

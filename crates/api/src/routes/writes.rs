@@ -6,6 +6,7 @@ use crate::problem::Problem;
 use crate::routes::keys;
 use crate::state::{State, store_problem};
 use actix_web::{HttpRequest, HttpResponse};
+use billing::collection::Desk;
 use kernel::{Id, IdempotencyKey, OrganizationId, Timestamp};
 use marketplace::order::request_hash;
 use serde::Serialize;
@@ -76,6 +77,24 @@ impl Act<'_> {
     /// A fresh id.
     pub fn id<I: Id>(&self) -> I {
         self.state.ids().next(self.at)
+    }
+
+    /// Does some work on what a payer owes, by this act's actor and at its instant; what it tells is this act's.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn at_desk<T>(
+        &mut self,
+        tx: &Tx,
+        work: impl AsyncFnOnce(&mut Desk<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (state, at) = (self.state, self.at);
+        let mut new_id = || state.ids().uuid(at);
+        let mut desk = Desk { tx, at, actor: self.by.actor, new_id: &mut new_id, events: Vec::new() };
+        let done = work(&mut desk).await?;
+        let events = desk.events;
+        self.events.extend(events);
+        Ok(done)
     }
 
     /// Tells what happened: facts by ids in `public`; names, addresses and free text in the object `personal`, which

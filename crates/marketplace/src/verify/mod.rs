@@ -14,6 +14,7 @@ mod extra;
 mod invoice;
 mod line;
 mod month;
+mod payment;
 mod purchase;
 mod replay;
 mod shop;
@@ -119,6 +120,8 @@ pub struct Summary {
     pub charges: i64,
     /// Invoices.
     pub invoices: i64,
+    /// Payments, those that cards were asked for among them.
+    pub payments: i64,
     /// Events.
     pub events: i64,
     /// Blocks in the chain.
@@ -138,6 +141,7 @@ impl fmt::Display for Summary {
             purchases,
             charges,
             invoices,
+            payments,
             events,
             blocks,
             unchained_blocks,
@@ -151,7 +155,7 @@ impl fmt::Display for Summary {
         )?;
         write!(
             f,
-            "bought: {purchases} purchases of {organizations} organizations, {charges} charges, {invoices} invoices"
+            "bought: {purchases} purchases of {organizations} organizations, {charges} charges, {invoices} invoices, {payments} payments"
         )?;
         for (currency, minor) in charged {
             write!(f, "\ncharged: {} {currency}", checker::written(*minor, currency.digits()))?;
@@ -180,6 +184,7 @@ async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> 
     let shop = Shop::prove(tx, platform_publisher).await?;
     let mut seen = replay_all(tx, &shop, counts.entitlements).await?;
     let invoices = invoice::prove(tx, &counts, &mut seen).await?;
+    let payments = payment::prove(tx, &counts, &mut seen).await?;
     extra::none(tx, &counts, &seen).await?;
     proof::look_up(tx, false).await?;
     extra::sums(tx, &seen).await?;
@@ -188,6 +193,7 @@ async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> 
         purchases: seen.purchases,
         charges: seen.charges,
         invoices,
+        payments,
         events: counts.events,
         blocks,
         unchained_blocks: unchained,

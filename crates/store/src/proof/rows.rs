@@ -2,9 +2,13 @@
 
 use super::{looked_up, read_all};
 use crate::invoices::InvoiceRow;
+use crate::payments::{AllocationRow, PaymentRow};
 use crate::row::Row;
 use crate::{Reads, StoreError};
-use kernel::{ChargeId, InvoiceId, LinkId, OfferId, OrganizationId, PriceId, PurchaseId, SubscriptionId, UserId};
+use kernel::{
+    AllocationId, ChargeId, InvoiceId, LinkId, OfferId, OrganizationId, PaymentId, PriceId, PurchaseId, SubscriptionId,
+    UserId,
+};
 use std::collections::HashMap;
 
 /// A purchase with what else must be there for it.
@@ -159,6 +163,24 @@ pub async fn invoices(
         Ok(BilledProof { invoice: row.id("id")?, tax_rate: row.text("tax_rate")?, net: row.int("net")? })
     })?;
     Ok((rows, sums))
+}
+
+/// The payments with these ids.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn payments(reads: &impl Reads, ids: &[PaymentId]) -> Result<Vec<PaymentRow>, StoreError> {
+    let rows = looked_up(reads, ids, |set| format!("SELECT p.* FROM {set} JOIN payments p ON p.id = r.id")).await?;
+    read_all("payments", &rows, crate::payments::payment)
+}
+
+/// What went to invoices, by ids.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn allocations(reads: &impl Reads, ids: &[AllocationId]) -> Result<Vec<AllocationRow>, StoreError> {
+    let rows = looked_up(reads, ids, |set| format!("SELECT a.* FROM {set} JOIN allocations a ON a.id = r.id")).await?;
+    read_all("allocations", &rows, crate::payments::allocation)
 }
 
 /// The counters of invoice numbers: name and last number.

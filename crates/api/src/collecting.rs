@@ -1,0 +1,238 @@
+//! Money comes in as a job: what is due of each open invoice is found from the data, day by day: a card is asked,
+//! or a step of dunning taken. No provider is called inside a transaction: what it will be asked is recorded, then it is asked,
+//! then what came of it is recorded. What was left in between, by a crash or a lost answer, is settled by asking what came of
+//! it first. So two at once, or one twice, take no money twice.
+
+use crate::app::schedule;
+use crate::months;
+use crate::problem::Problem;
+use crate::state::{State, store_problem};
+use actix_web::web::Data;
+use billing::collection::{self, Desk, Next};
+use billing::dunning::Schedule;
+use billing::payment::Outcome;
+use chrono::{NaiveDate, TimeDelta};
+use futures_util::{StreamExt, stream};
+use kernel::{Clock, IdSource, PaymentId, SubscriptionId, SystemClock, Timestamp};
+use providers::Providers;
+use std::fmt;
+use std::time::Duration;
+use store::payments::{OpenInvoice, PaymentRow};
+use store::{Actor, Db, StoreError, audit, leases, payments};
+
+/// How often the job looks whether something is due.
+const LOOK: Duration = Duration::from_secs(30);
+/// Name of the lease under which money is collected.
+const LEASE: &str = "collection";
+/// How long the lease is held without renewal.
+const LEASE_SECONDS: i64 = 120;
+/// Invoices and payments that are looked up at a time.
+const STRIDE: i64 = 100;
+/// Invoices that are worked on at a time: a provider takes its time.
+const AT_ONCE: usize = 8;
+/// Open invoices of a payer that are asked for when its card is replaced; the job goes on with the others.
+const OF_PAYER: i64 = 20;
+
+/// What collection runs with.
+#[derive(Clone)]
+pub struct Work {
+    db: Db,
+    providers: Providers,
+    schedule: Schedule,
+    now: Timestamp,
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+impl Work {
+    /// At `now`.
+    pub const fn new(db: Db, providers: Providers, schedule: Schedule, now: Timestamp) -> Self {
+        Self { db, providers, schedule, now }
+    }
+
+    /// In a server, at its present instant.
+    fn of(state: &State) -> Self {
+        Self::new(state.db.clone(), state.providers.clone(), schedule(&state.config), state.now())
+    }
+
+    /// The day whose work is to be done.
+    pub fn today(&self) -> NaiveDate {
+        months::day_at(self.now)
+    }
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Invoices that something was due for.
+    pub invoices: u64,
+    /// Payments of which nobody knows yet what came.
+    pub unknown: u64,
+}
+
+/// Does what is due by today: first what came of payments that were left in between is found out, then each open invoice has
+/// what is due of it.
+///
+/// # Errors
+/// The store's; what was done stays done, and the next run goes on.
+pub async fn run(work: &Work) -> Result<Collected, StoreError> {
+    let mut done = Collected { invoices: 0, unknown: settle_all(work).await? };
+    let mut after = None;
+    loop {
+        let due = payments::due(&work.db, work.today(), after, STRIDE).await?;
+        let Some(last) = due.last() else { return Ok(done) };
+        after = last.next_on.map(|day| (day, last.id));
+        done.invoices = done.invoices.saturating_add(u64::try_from(due.len()).unwrap_or(0));
+        let mut working = stream::iter(&due).map(|invoice| one(work, invoice)).buffer_unordered(AT_ONCE);
+        while let Some(came) = working.next().await {
+            match came {
+                Ok(()) => {}
+                Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                Err(error) => {
+                    tracing::error!(%error, "an invoice cannot be collected");
+                    metrics::counter!("collection_failed_total").increment(1);
+                }
+            }
+        }
+    }
+}
+
+/// What is due of one invoice.
+async fn one(work: &Work, invoice: &OpenInvoice) -> Result<(), StoreError> {
+    let begun = work.db.write("collect", async |tx| {
+        let mut ids = IdSource::from_os();
+        let mut new_id = || ids.uuid(work.now);
+        let mut desk = Desk { tx, at: work.now, actor: Actor::System, new_id: &mut new_id, events: Vec::new() };
+        let next = collection::begin(&mut desk, &work.schedule, invoice, work.today()).await?;
+        let events = desk.events;
+        audit::append(tx, events, &mut ids, work.now).await?;
+        Ok::<_, StoreError>(next)
+    });
+    let Next::Ask(demand) = begun.await? else { return Ok(()) };
+    let outcome = work.providers.pay(&demand).await;
+    conclude(work, demand.payment, &outcome).await
+}
+
+async fn conclude(work: &Work, payment: PaymentId, outcome: &Outcome) -> Result<(), StoreError> {
+    let word = match outcome {
+        Outcome::Received(_) => "received",
+        Outcome::Declined { .. } => "declined",
+        Outcome::Unknown => "unknown",
+    };
+    metrics::counter!("payments_total", "outcome" => word).increment(1);
+    let concluded = work.db.write("conclude-payment", async |tx| {
+        let mut ids = IdSource::from_os();
+        let mut new_id = || ids.uuid(work.now);
+        let mut desk = Desk { tx, at: work.now, actor: Actor::System, new_id: &mut new_id, events: Vec::new() };
+        collection::conclude(&mut desk, &work.schedule, payment, outcome, work.today()).await?;
+        let events = desk.events;
+        audit::append(tx, events, &mut ids, work.now).await
+    });
+    concluded.await
+}
+
+/// Finds out what came of payments that were left in between; how many are still unknown.
+async fn settle_all(work: &Work) -> Result<u64, StoreError> {
+    let (mut unknown, mut after) = (0_u64, None);
+    loop {
+        let asked = payments::asked(&work.db, after, STRIDE).await?;
+        let Some(last) = asked.last() else { return Ok(unknown) };
+        after = Some(last.id);
+        for row in &asked {
+            if settle(work, row).await? == Outcome::Unknown {
+                unknown = unknown.saturating_add(1);
+            }
+        }
+    }
+}
+
+/// Asks what came of a payment before it is asked for again, under the same key.
+async fn settle(work: &Work, row: &PaymentRow) -> Result<Outcome, StoreError> {
+    let demand = collection::demand(row);
+    let outcome = match work.providers.look_up(&demand).await {
+        Some(outcome) => outcome,
+        // Never heard of, so the demand was lost; a refused one is not asked for again.
+        None if row.state == "asked" => work.providers.pay(&demand).await,
+        None => Outcome::Unknown,
+    };
+    conclude(work, row.id, &outcome).await?;
+    Ok(outcome)
+}
+
+/// Somebody says that something came of a payment: the provider is asked.
+///
+/// # Errors
+/// The store's.
+pub async fn hear(state: &State, payment: PaymentId) -> Result<(), StoreError> {
+    let Some(row) = payments::find(&state.db, payment).await? else { return Ok(()) };
+    if row.state != "received" {
+        settle(&Work::of(state), &row).await?;
+        state.committed.notify_one();
+    }
+    Ok(())
+}
+
+/// Asks a payer's card for what it owes.
+///
+/// # Errors
+/// The store's; what is due stays due, and the job goes on.
+pub async fn of_payer(state: &State, payer: SubscriptionId) -> Result<(), StoreError> {
+    let work = Work::of(state);
+    for invoice in payments::open(&state.db, payer, OF_PAYER).await? {
+        one(&work, &invoice).await?;
+    }
+    state.committed.notify_one();
+    Ok(())
+}
+
+/// Collects as days come, until told to stop.
+pub async fn keep_collecting(state: Data<State>, mut stop: tokio::sync::watch::Receiver<bool>) {
+    loop {
+        match look(&state).await {
+            Ok(done) if done == Collected::default() => {}
+            Ok(Collected { invoices, unknown }) => tracing::info!(invoices, unknown, "what is owed was asked for"),
+            Err(error) => tracing::warn!(%error, "collection waits; it goes on by itself"),
+        }
+        tokio::select! {
+            _ = stop.changed() => break,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+async fn look(state: &State) -> Result<Collected, StoreError> {
+    let work = Work::of(state);
+    let due = payments::first_due(&state.db, None).await?.is_some_and(|day| day <= work.today());
+    if !due && payments::asked(&state.db, None, 1).await?.is_empty() {
+        return Ok(Collected::default());
+    }
+    let now = SystemClock.now();
+    let until = now + TimeDelta::seconds(LEASE_SECONDS);
+    let held =
+        state.db.write("collection", async |tx| leases::take(tx, LEASE, state.process, now, until).await).await?;
+    if held.is_none() {
+        return Ok(Collected::default());
+    }
+    let done = run(&work).await;
+    let given: Result<(), StoreError> =
+        state.db.write("collection", async |tx| leases::give_back(tx, LEASE, state.process).await).await;
+    if let Err(error) = given {
+        tracing::debug!(%error, "the lease of collection runs out by itself");
+    }
+    state.committed.notify_one();
+    done
+}
+
+/// Does what is due by the present instant of the test clock.
+///
+/// # Errors
+/// The store's, as a problem; what was done stays done.
+pub async fn on_the_way(state: &State) -> Result<(), Problem> {
+    run(&Work::of(state)).await.map_err(store_problem)?;
+    state.committed.notify_one();
+    Ok(())
+}
