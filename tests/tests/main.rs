@@ -9,6 +9,7 @@ mod catalogue;
 mod directory;
 mod faults;
 mod invoices;
+mod issued;
 mod journeys;
 mod months;
 mod operations;

@@ -47,6 +47,15 @@ const DAMAGE: &[(&str, &str)] = &[
     ("invoices", "UPDATE invoices SET bill = '2018-04-01'"),
     ("invoices", "UPDATE invoices SET document = replace(document, 'DE', 'FR')"),
     ("invoices", "DELETE FROM invoices"),
+    // its lines
+    ("invoice_lines", "UPDATE invoice_lines SET slug = slug || 'x'"),
+    ("invoice_lines", "UPDATE invoice_lines SET name = 'Another'"),
+    ("invoice_lines", "UPDATE invoice_lines SET offer_name = 'Another'"),
+    ("invoice_lines", "UPDATE invoice_lines SET tax = tax + 1"),
+    ("invoice_lines", "UPDATE invoice_lines SET organization_net = organization_net + 1"),
+    ("invoice_lines", "UPDATE invoice_lines SET place = place + 10"),
+    ("invoice_lines", "UPDATE invoice_lines SET charge_id = invoice_id"),
+    ("invoice_lines", "DELETE FROM invoice_lines"),
     ("counters", "UPDATE counters SET last = last + 1"),
     ("charges", "UPDATE charges SET bill = '2018-06-01' WHERE bill = '2018-05-01'"),
     ("transfers", "UPDATE transfers SET amount = amount + 1 WHERE debit LIKE 'receivable/%'"),
@@ -116,6 +125,7 @@ fn one_row(table: &str, damage: &str) -> String {
         "transfers" => "fact",
         "unbilled" => "subscription_id",
         "counters" => "name",
+        "invoice_lines" => "charge_id",
         _ => "id",
     };
     let (act, fits) = damage.split_once(" WHERE ").unwrap_or((damage, "1 = 1"));

@@ -11,6 +11,7 @@ pub mod command;
 pub mod decide;
 pub mod explain;
 pub mod invoicing;
+pub mod lines;
 pub mod order;
 pub mod policy;
 pub mod question;

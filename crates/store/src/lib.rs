@@ -11,6 +11,7 @@ pub mod entitlements;
 pub mod idempotency;
 pub mod invoices;
 pub mod leases;
+pub mod lines;
 pub mod months;
 pub mod organizations;
 pub mod people;

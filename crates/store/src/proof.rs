@@ -7,8 +7,9 @@ mod rows;
 mod trail;
 
 pub use rows::{
-    BilledProof, ChargeProof, EntitlementProof, LinkProof, PriceProof, PurchaseProof, TransferProof, charges, counters,
-    currencies, entitlements_after, invoices, links, prices, purchases, transfers,
+    BilledProof, ChargeProof, EntitlementProof, LineCharge, LineProof, LinkProof, PriceProof, PurchaseProof,
+    TransferProof, charges, counters, currencies, entitlements_after, invoice_lines, invoices, links, prices,
+    purchases, transfers,
 };
 pub use trail::{Fact, checkpoints, event_without_block, facts_after, facts_of_none, next_number, unchained_blocks};
 
@@ -100,6 +101,8 @@ pub struct Counts {
     pub checkpoints: i64,
     /// Invoices.
     pub invoices: i64,
+    /// Their lines.
+    pub invoice_lines: i64,
 }
 
 /// Counts the tables.
@@ -112,7 +115,8 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
          (SELECT COUNT(*) FROM entitlements) AS entitlements, (SELECT COUNT(*) FROM events) AS events, \
          (SELECT COUNT(*) FROM blocks WHERE number IS NOT NULL) AS chained, \
          (SELECT COUNT(*) FROM blocks WHERE number IS NULL) AS unchained, \
-         (SELECT COUNT(*) FROM checkpoints) AS checkpoints, (SELECT COUNT(*) FROM invoices) AS invoices";
+         (SELECT COUNT(*) FROM checkpoints) AS checkpoints, (SELECT COUNT(*) FROM invoices) AS invoices, \
+         (SELECT COUNT(*) FROM invoice_lines) AS invoice_lines";
     let rows = reads.rows(sql, vec![]).await?;
     let Some(row) = rows.first() else { return Ok(Counts::default()) };
     Ok(Counts {
@@ -127,6 +131,7 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
         unchained: row.int("unchained")?,
         checkpoints: row.int("checkpoints")?,
         invoices: row.int("invoices")?,
+        invoice_lines: row.int("invoice_lines")?,
     })
 }
 

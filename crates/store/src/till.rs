@@ -179,7 +179,7 @@ fn found(backend: DatabaseBackend, columns: &str, table: &str, name: &str, condi
 }
 
 /// As [`found`], but all rows, and none of the set's row where there is none.
-fn each(backend: DatabaseBackend, columns: &str, table: &str, name: &str, condition: &str) -> String {
+pub(crate) fn each(backend: DatabaseBackend, columns: &str, table: &str, name: &str, condition: &str) -> String {
     if backend == DatabaseBackend::Postgres {
         format!("CROSS JOIN LATERAL (SELECT {columns} FROM {table} {name} WHERE {condition} OFFSET 0) {name} ")
     } else {

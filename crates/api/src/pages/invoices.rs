@@ -15,16 +15,15 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, ServiceConfig};
 use actix_web::{HttpResponse, get};
 use askama::Template;
-use kernel::{InvoiceId, Money, OrganizationId, Permission, Step};
+use kernel::{InvoiceId, Permission, Step};
 use marketplace::bill::{Bill, Line};
 use serde::Deserialize;
-use std::collections::HashMap;
 
 /// Invoices of a page.
 const ROWS: i64 = 25;
 
 /// Lines of a bill on a page: with how each is worked out they are what makes it long.
-const LINES: usize = 30;
+const LINES: i64 = 30;
 
 /// The routes of this file.
 pub fn routes(config: &mut ServiceConfig) {
@@ -92,7 +91,13 @@ async fn list(
 struct BillQuery {
     /// How many lines stand on the pages before.
     #[serde(default)]
-    after: usize,
+    after: u64,
+}
+
+impl BillQuery {
+    fn after(&self) -> i64 {
+        i64::try_from(self.after).unwrap_or(i64::MAX)
+    }
 }
 
 struct BillLine {
@@ -141,8 +146,13 @@ async fn coming(
     query: Query<BillQuery>,
 ) -> Result<HttpResponse, Problem> {
     let seen = Seen::find(&state, &visitor.caller(), &id).await?.need(&state, Permission::InvoiceView).await?;
-    let bill = next_bill(&state, &seen.row).await?;
-    shown(&state, &visitor, bill, seen.row.name, query.0.after)
+    let mut bill = next_bill(&state, &seen.row).await?;
+    let after = query.0.after();
+    // Past the end there is nothing to show: it starts again.
+    let after = if after < bill.in_all { after } else { 0 };
+    let skipped = usize::try_from(after).unwrap_or(usize::MAX);
+    bill.lines = bill.lines.into_iter().skip(skipped).take(usize::try_from(LINES).unwrap_or(usize::MAX)).collect();
+    shown(&state, &visitor, bill, seen.row.name, after)
 }
 
 #[get("/invoices/{id}")]
@@ -152,24 +162,24 @@ async fn show(
     id: Path<String>,
     query: Query<BillQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let bill = invoice(&state, &visitor.caller(), &id).await?;
+    let row = invoice(&state, &visitor.caller(), &id).await?;
+    let (bill, after) = Bill::page(&state.db, &row, query.0.after(), LINES).await.map_err(store_problem)?;
     let name = bill.parties.as_ref().map(|parties| parties.payer.name.clone()).unwrap_or_default();
-    shown(&state, &visitor, bill, name, query.0.after)
+    shown(&state, &visitor, bill, name, after)
 }
 
-fn shown(state: &State, visitor: &Visitor, bill: Bill, name: String, after: usize) -> Result<HttpResponse, Problem> {
+/// A page of a bill, whose lines begin after the first `after` of all.
+fn shown(state: &State, visitor: &Visitor, bill: Bill, name: String, after: i64) -> Result<HttpResponse, Problem> {
     let locale = visitor.locale;
-    let lines = bill.lines.len();
-    // Past the end there is nothing to show: it starts again.
-    let after = if after < lines { after } else { 0 };
+    let lines = bill.in_all;
     let end = after.saturating_add(LINES);
     let here = match bill.id {
         Some(id) => format!("/invoices/{id}"),
         None => format!("/subscriptions/{}/invoices/upcoming", bill.subscription),
     };
     let of_lines = if lines > LINES {
-        let number = |count: usize| locale.number(i64::try_from(count).unwrap_or(i64::MAX));
-        format!("Lines {} to {} of {}.", number(after.saturating_add(1)), number(end.min(lines)), number(lines))
+        let [first, last, all] = [after.saturating_add(1), end.min(lines), lines].map(|count| locale.number(count));
+        format!("Lines {first} to {last} of {all}.")
     } else {
         String::new()
     };
@@ -196,7 +206,7 @@ fn shown(state: &State, visitor: &Visitor, bill: Bill, name: String, after: usiz
         total: locale.money(bill.total),
         paid: locale.money(bill.paid),
         open: locale.money(bill.open),
-        parts: parts(bill.lines, after, locale),
+        parts: parts(bill.lines, locale),
         of_lines,
         more: if end < lines { format!("{here}?after={end}") } else { String::new() },
     };
@@ -221,14 +231,9 @@ fn billed_to(bill: &Bill) -> Vec<String> {
 }
 
 /// A page of the lines, organization by organization, each with the sum of all its lines.
-fn parts(lines: Vec<Line>, after: usize, locale: Locale) -> Vec<Part> {
-    let mut nets: HashMap<OrganizationId, Money> = HashMap::new();
-    for line in &lines {
-        let net = nets.entry(line.organization.id).or_insert_with(|| Money::zero(line.amount.currency()));
-        *net = net.checked_add(line.amount).unwrap_or(*net);
-    }
+fn parts(lines: Vec<Line>, locale: Locale) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
-    for line in lines.into_iter().skip(after).take(LINES) {
+    for line in lines {
         let what = match line.kind {
             "renewal" => format!("{} for {} {}", line.quantity.to, month_name(line.month), line.month.year()),
             _ => {
@@ -246,7 +251,7 @@ fn parts(lines: Vec<Line>, after: usize, locale: Locale) -> Vec<Part> {
         match parts.last_mut().filter(|part| part.slug == line.organization.slug) {
             Some(part) => part.lines.push(shown),
             None => {
-                let net = nets.get(&line.organization.id).map(|net| locale.money(*net)).unwrap_or_default();
+                let net = locale.money(line.organization_net);
                 let (slug, name) = (line.organization.slug, line.organization.name);
                 parts.push(Part { slug, name, lines: vec![shown], net });
             }

@@ -13,6 +13,7 @@ use actix_web::{HttpResponse, get};
 use kernel::{InvoiceId, Month, Permission};
 use marketplace::bill::{Bill, Upcoming};
 use store::StoreError;
+use store::invoices::InvoiceRow;
 use store::subscriptions::SubscriptionRow;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -85,23 +86,20 @@ pub async fn next_bill(state: &State, row: &SubscriptionRow) -> Result<Bill, Pro
 ))]
 #[get("/v1/invoices/{id}")]
 async fn show(state: Data<State>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(invoice(&state, &caller, &id).await?))
+    let row = invoice(&state, &caller, &id).await?;
+    Ok(HttpResponse::Ok().json(Bill::issued(&state.db, &row).await.map_err(store_problem)?))
 }
 
 /// The invoice that a path names, if the caller may see it.
 ///
 /// # Errors
 /// `not-found` where there is none that the caller may know of; the store's.
-pub async fn invoice(state: &State, caller: &Caller, id: &str) -> Result<Bill, Problem> {
+pub async fn invoice(state: &State, caller: &Caller, id: &str) -> Result<InvoiceRow, Problem> {
     let missing = || Problem::not_found("invoice");
     let id: InvoiceId = id.parse().map_err(|_| missing())?;
     let installation = caller.standing(state).await?;
     let row = store::invoices::find(&state.db, id).await.map_err(store_problem)?.ok_or_else(missing)?;
     let payer = store::subscriptions::find(&state.db, row.subscription, installation.user).await;
     let role = payer.map_err(store_problem)?.and_then(|(_, role)| role);
-    if !installation.may_with(Permission::InvoiceView, None, role) {
-        return Err(missing());
-    }
-    let catalogue = state.catalogue().await?;
-    Bill::issued(&state.db, &catalogue, &row).await.map_err(store_problem)
+    if installation.may_with(Permission::InvoiceView, None, role) { Ok(row) } else { Err(missing()) }
 }

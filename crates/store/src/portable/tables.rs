@@ -251,6 +251,20 @@ pub const TABLES: &[Table] = &[
             ("at", Int),
         ],
     },
+    Table {
+        name: "invoice_lines",
+        key: &["invoice_id", "place"],
+        columns: &[
+            ("invoice_id", Uuid),
+            ("place", Int),
+            ("charge_id", Uuid),
+            ("slug", Text),
+            ("name", Text),
+            ("offer_name", Text),
+            ("tax", Int),
+            ("organization_net", Int),
+        ],
+    },
 ];
 
 /// Columns that PostgreSQL numbers by itself, which go on after the highest that was loaded.
