@@ -12,6 +12,7 @@ mod m0003_months;
 mod m0004_invoices;
 mod m0005_links;
 mod m0006_invoice_lines;
+mod m0007_kept;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_invoices::Migration),
             Box::new(m0005_links::Migration),
             Box::new(m0006_invoice_lines::Migration),
+            Box::new(m0007_kept::Migration),
         ]
     }
 }

@@ -20,5 +20,6 @@ mod purchases;
 mod quotes;
 mod reading;
 mod rights;
+mod search;
 mod verify;
 mod walk;

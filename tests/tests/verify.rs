@@ -1,6 +1,6 @@
 //! `purser verify` proves the books from the facts, and finds one tampered row wherever it is.
 
-use tests::{App, Billing, Options, on_both};
+use tests::{App, Billing, Db, Options, on_both};
 
 on_both! {
     one_tampered_row_is_found: Options::at("2018-04-15T10:00:00Z");
@@ -66,6 +66,9 @@ const DAMAGE: &[(&str, &str)] = &[
     ("entitlements", "UPDATE entitlements SET next = next + 1"),
     ("entitlements", "UPDATE entitlements SET charged = charged + 1"),
     ("entitlements", "DELETE FROM entitlements"),
+    // what SQLite keeps of the entitlements
+    ("renewals", "UPDATE renewals SET organizations = organizations + 1"),
+    ("renewals", "DELETE FROM renewals"),
     // link
     ("links", "UPDATE links SET subscription_id = organization_id"),
     ("links", "UPDATE links SET ended_at = linked_at"),
@@ -103,6 +106,9 @@ async fn one_tampered_row_is_found(app: &App) {
     let database = &app.database;
     let mut missed = Vec::new();
     for (table, damage) in DAMAGE {
+        if *table == "renewals" && database.db == Db::Postgres {
+            continue;
+        }
         database.sql(&format!("CREATE TABLE kept AS SELECT * FROM {table}")).await;
         assert!(database.sql(&one_row(table, damage)).await > 0, "{damage}: nothing was damaged");
         let done = app.purser(&["verify"]);
@@ -123,7 +129,7 @@ fn one_row(table: &str, damage: &str) -> String {
     let key = match table {
         "entitlements" => "offer_id",
         "transfers" => "fact",
-        "unbilled" => "subscription_id",
+        "unbilled" | "renewals" => "subscription_id",
         "counters" => "name",
         "invoice_lines" => "charge_id",
         _ => "id",

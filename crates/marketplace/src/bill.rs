@@ -214,6 +214,18 @@ impl Upcoming<'_> {
         lines.sort_by(|one, other| order(one).cmp(&order(other)));
         let sums = Sums::of(lines.iter().map(|line| (line.tax_rate.clone(), line.amount.minor())), row.currency);
         let sums = sums.map_err(|_| corrupt("more than can be billed"))?;
+        let in_all = i64::try_from(lines.len()).map_err(corrupt)?;
+        self.bill(row, bill, (shared(lines, &sums, row.currency)?, in_all), &sums)
+    }
+
+    /// The bill with these lines of so many.
+    pub(crate) fn bill(
+        &self,
+        row: &SubscriptionRow,
+        bill: Month,
+        (lines, in_all): (Vec<Line>, i64),
+        sums: &Sums,
+    ) -> Result<Bill, StoreError> {
         let money = |minor| Money::new(minor, row.currency);
         let days = if row.payment_method == "card" { 0 } else { self.due_days };
         let issued_on = bill.first_day();
@@ -228,9 +240,9 @@ impl Upcoming<'_> {
             due_on: issued_on.checked_add_signed(chrono::TimeDelta::days(days)).unwrap_or(issued_on),
             state: "upcoming",
             parties: Some(Document { seller: self.seller.clone(), payer: to }),
-            in_all: i64::try_from(lines.len()).map_err(corrupt)?,
-            lines: shared(lines, &sums, row.currency)?,
-            taxes: tax_lines(&sums, row.currency),
+            lines,
+            in_all,
+            taxes: tax_lines(sums, row.currency),
             net: money(sums.net),
             tax: money(sums.tax),
             total: money(sums.total),
@@ -240,7 +252,7 @@ impl Upcoming<'_> {
     }
 
     /// The first month that may still be billed: what waits, or what a month that has come will renew, else the next.
-    async fn first(&self, reads: &impl Reads, payer: &Payer) -> Result<Month, StoreError> {
+    pub(crate) async fn first(&self, reads: &impl Reads, payer: &Payer) -> Result<Month, StoreError> {
         let waiting = invoices::first_waiting(reads, payer.id).await?;
         let behind =
             if payer.status.pays() { invoices::first_behind(reads, payer.id, self.month).await? } else { None };
@@ -251,9 +263,7 @@ impl Upcoming<'_> {
     async fn lines(&self, reads: &impl Reads, payer: &Payer, bill: Month) -> Result<Vec<Line>, StoreError> {
         let mut lines = Vec::new();
         for line in invoices::lines(reads, payer.id, bill).await? {
-            let offer = self.catalogue.offer(line.charge.offer);
-            let name = offer.map(|offer| offer.definition.name.to_string()).unwrap_or_default();
-            lines.push(charged(line, name)?);
+            lines.push(self.charged(line)?);
         }
         if payer.status.pays() {
             let renewals = invoices::renewals(reads, payer.id, bill).await?;
@@ -262,7 +272,13 @@ impl Upcoming<'_> {
         Ok(lines)
     }
 
-    fn renewed(&self, line: RenewalLine, payer: &Payer, month: Month) -> Option<Line> {
+    pub(crate) fn charged(&self, line: BillLine) -> Result<Line, StoreError> {
+        let offer = self.catalogue.offer(line.charge.offer);
+        let name = offer.map(|offer| offer.definition.name.to_string()).unwrap_or_default();
+        charged(line, name)
+    }
+
+    pub(crate) fn renewed(&self, line: RenewalLine, payer: &Payer, month: Month) -> Option<Line> {
         let offer = self.catalogue.offer(line.offer)?;
         let basis = full_month(offer, payer.currency, month, line.units)?;
         (basis.amount != 0).then(|| Line {

@@ -23,6 +23,7 @@ pub mod seed;
 pub mod shelf;
 pub mod till;
 pub mod turn;
+pub mod upcoming;
 pub mod verify;
 
 pub use policy::Policy;

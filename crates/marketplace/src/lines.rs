@@ -122,7 +122,6 @@ mod tests {
         }
     }
 
-
     fn line(charge: u128, name: &str, organization: u128, offer: u128, amount: i64) -> WaitingLine {
         let id = uuid::Uuid::from_u128;
         WaitingLine {

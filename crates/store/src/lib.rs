@@ -19,6 +19,7 @@ pub mod portable;
 pub mod proof;
 pub mod purchases;
 pub mod row;
+mod search;
 pub mod sessions;
 pub mod settings;
 pub mod sheet;

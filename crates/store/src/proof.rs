@@ -184,6 +184,28 @@ pub async fn unbilled_difference(reads: &impl Reads) -> Result<Option<UnbilledDi
     Ok(None)
 }
 
+/// The first number of organizations kept in SQLite's `renewals` that is not what their entitlements come to, as it is named
+/// (payer, offer, units), stored and counted.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn renewals_difference(reads: &impl Reads) -> Result<Option<(String, i64, i64)>, StoreError> {
+    if reads.backend() != DatabaseBackend::Sqlite {
+        return Ok(None);
+    }
+    let sql = "SELECT subscription_id, offer_id, next, SUM(stored) AS stored, SUM(counted) AS counted FROM ( \
+         SELECT subscription_id, offer_id, next, organizations AS stored, 0 AS counted FROM renewals UNION ALL \
+         SELECT l.subscription_id, e.offer_id, e.next, 0, COUNT(*) FROM links l \
+         JOIN entitlements e ON e.organization_id = l.organization_id WHERE l.ended_at IS NULL AND e.next > 0 \
+         GROUP BY l.subscription_id, e.offer_id, e.next) x \
+         GROUP BY subscription_id, offer_id, next HAVING SUM(stored) <> SUM(counted) LIMIT 1";
+    let rows = reads.rows(sql, vec![]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let (payer, offer): (SubscriptionId, kernel::OfferId) = (row.id("subscription_id")?, row.id("offer_id")?);
+    let name = format!("of {payer} for {} units of {offer}", row.int("next")?);
+    Ok(Some((name, row.int("stored")?, row.int("counted")?)))
+}
+
 /// Sums of the ledger, debits of `unbilled/…` accounts alone, by currency.
 ///
 /// # Errors

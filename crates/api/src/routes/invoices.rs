@@ -12,6 +12,9 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get};
 use kernel::{InvoiceId, Month, Permission};
 use marketplace::bill::{Bill, Upcoming};
+use marketplace::catalogue::Catalogue;
+use marketplace::invoicing::Terms;
+use marketplace::upcoming::From;
 use store::StoreError;
 use store::invoices::InvoiceRow;
 use store::subscriptions::SubscriptionRow;
@@ -64,17 +67,33 @@ async fn upcoming(state: Data<State>, caller: Caller, id: Path<String>) -> Resul
 ///
 /// # Errors
 /// The store's.
-pub async fn next_bill(state: &State, row: &SubscriptionRow) -> Result<Bill, Problem> {
-    let catalogue = state.catalogue().await?;
-    let terms = terms(&state.config);
-    let coming = Upcoming {
-        catalogue: &catalogue,
+async fn next_bill(state: &State, row: &SubscriptionRow) -> Result<Bill, Problem> {
+    let (catalogue, terms) = (state.catalogue().await?, terms(&state.config));
+    next_of(state, &catalogue, &terms).of(&state.db, row).await.map_err(store_problem)
+}
+
+/// A page of a payer's next invoice as it stands, and where the next page begins.
+///
+/// # Errors
+/// The store's.
+pub async fn page_of_next_bill(
+    state: &State,
+    row: &SubscriptionRow,
+    from: Option<From>,
+    limit: i64,
+) -> Result<(Bill, Option<From>), Problem> {
+    let (catalogue, terms) = (state.catalogue().await?, terms(&state.config));
+    next_of(state, &catalogue, &terms).page(&state.db, row, from, limit).await.map_err(store_problem)
+}
+
+fn next_of<'a>(state: &'a State, catalogue: &'a Catalogue, terms: &'a Terms) -> Upcoming<'a> {
+    Upcoming {
+        catalogue,
         taxes: &state.policy.taxes,
         seller: &terms.seller,
         due_days: terms.due_days,
         month: Month::of(state.now()),
-    };
-    coming.of(&state.db, row).await.map_err(store_problem)
+    }
 }
 
 /// One invoice.
