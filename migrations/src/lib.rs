@@ -11,6 +11,8 @@ mod m0002_shop;
 mod m0003_months;
 mod m0004_invoices;
 mod m0005_links;
+mod m0006_invoice_lines;
+mod m0007_kept;
 mod m0010_payments;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -27,6 +29,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_months::Migration),
             Box::new(m0004_invoices::Migration),
             Box::new(m0005_links::Migration),
+            Box::new(m0006_invoice_lines::Migration),
+            Box::new(m0007_kept::Migration),
             Box::new(m0010_payments::Migration),
         ]
     }

@@ -1,7 +1,7 @@
 //! Invoices (R-42, R-43, R-24, R-49): one a payer and month, what upcoming said to the cent, numbered without gaps.
 
 use serde_json::{Value, json};
-use tests::{Actor, App, Billing, Options, Visitor, join_all, on_both};
+use tests::{Actor, App, Billing, Options, Page, Visitor, join_all, on_both};
 
 on_both! {
     r_42_upcoming_is_what_is_issued: Options::at("2018-04-15T10:00:00Z").config(RATES);
@@ -356,20 +356,32 @@ async fn a_long_bill_is_paged(app: &App) {
     for users in 10..42 {
         sue.buys("tailspin", USERS, users, Billing::Linked).await.status(201);
     }
+    let ada = app.as_("ada@fabrikam.example").await;
+    ada.buys("fabrikam", "ms.feed", 3, Billing::Existing(&payer)).await.status(201);
     let upcoming = sue.get(&format!("/v1/subscriptions/{payer}/invoices/upcoming")).await.ok();
-    assert_eq!(upcoming["lines"].as_array().map(Vec::len), Some(33), "{upcoming}");
-    let net = format!("<b class=\"num\">${}</b>", upcoming["net"]["amount"].as_str().expect("an amount"));
+    assert_eq!(upcoming["lines"].as_array().map(Vec::len), Some(35), "{upcoming}");
+    let lines = upcoming["lines"].as_array().expect("lines").iter();
+    let of_tailspin = lines.filter(|line| line["organization"]["slug"] == "tailspin");
+    let net: i64 = of_tailspin.map(|line| cents(&line["amount"])).sum();
+    let net = format!("<b class=\"num\">${}.{:02}</b>", net / 100, net % 100);
+    let total = format!("<dd class=\"num\">${}</dd>", upcoming["total"]["amount"].as_str().expect("an amount"));
     let whole = |path: String| {
-        let (rita, net) = (&rita, &net);
+        let (rita, net, total) = (&rita, &net, total.clone());
         async move {
             let first = rita.get(&path).await;
-            first.says(200, "Lines 1 to 30 of 33.").says(200, net).says(200, &format!("{path}?after=30"));
-            let last = rita.get(&format!("{path}?after=30")).await;
-            last.says(200, "Lines 31 to 33 of 33.").says(200, net);
+            first.says(200, "Lines 1 to 30 of 35.").says(200, net).says(200, &format!("{path}?after=30"));
+            let link = first.html.split("href=\"").find(|link| link.contains("?after=30")).expect("a link");
+            let link = link.split('"').next().expect("its end").replace("&#38;", "&").replace("&amp;", "&");
+            let last = rita.get(&link).await;
+            last.says(200, "Lines 31 to 35 of 35.").says(200, net);
             last.lacks("More lines");
-            rita.get(&format!("{path}?after=18446744073709551615")).await.says(200, "Lines 1 to 30 of 33.");
-            for odd in ["-1", "x", "18446744073709551616"] {
-                assert_eq!(rita.get(&format!("{path}?after={odd}")).await.status, 422, "{odd}");
+            let lines = |page: &Page| page.html.matches("How this is worked out").count();
+            first.says(200, &total);
+            last.says(200, &total);
+            assert_eq!((lines(&first), lines(&last)), (30, 5));
+            rita.get(&format!("{path}?after=18446744073709551615")).await.says(200, "Lines 1 to 30 of 35.");
+            for odd in ["after=-1", "after=x", "after=18446744073709551616", "after=30&at=x.1", "after=30&at=1"] {
+                assert_eq!(rita.get(&format!("{path}?{odd}")).await.status, 422, "{odd}");
             }
         }
     };

@@ -2,6 +2,7 @@
 //! how each amount is worked out. The upcoming one is worked out as the turn will do it, so that it comes to the same.
 
 use crate::catalogue::Catalogue;
+use crate::lines::{Order, nets};
 use crate::turn::full_month;
 use billing::Payer;
 use billing::invoice::{Document, Seller, Sums};
@@ -11,6 +12,7 @@ use kernel::{
 };
 use serde::Serialize;
 use store::invoices::{self, BillLine, InvoiceRow, RenewalLine};
+use store::lines::{self, IssuedLine};
 use store::subscriptions::SubscriptionRow;
 use store::{Reads, StoreError};
 
@@ -61,6 +63,9 @@ pub struct Line {
     pub purchase: Option<PurchaseId>,
     /// How it is worked out.
     pub why: Vec<Step>,
+    /// What all lines of its organization on this bill come to before tax; the answer's reader can add them up.
+    #[serde(skip)]
+    pub organization_net: Money,
 }
 
 /// What a rate of tax applies to.
@@ -96,6 +101,9 @@ pub struct Bill {
     pub parties: Option<Document>,
     /// Organization by organization.
     pub lines: Vec<Line>,
+    /// How many lines it has, where `lines` are a page of them.
+    #[serde(skip)]
+    pub in_all: i64,
     /// By rate.
     pub taxes: Vec<TaxLine>,
     /// Before tax.
@@ -115,14 +123,28 @@ fn corrupt(what: impl std::fmt::Display) -> StoreError {
 }
 
 impl Bill {
-    /// An invoice that was issued, with its lines.
+    /// An invoice that was issued, with its lines as they were on the day.
     ///
     /// # Errors
     /// As [`StoreError`] says.
-    pub async fn issued(reads: &impl Reads, catalogue: &Catalogue, row: &InvoiceRow) -> Result<Self, StoreError> {
-        let lines = invoices::lines(reads, row.subscription, row.bill).await?;
-        let lines = lines.into_iter().map(|line| charged(line, catalogue)).collect::<Result<Vec<_>, _>>()?;
-        Self::of_row(row, lines)
+    pub async fn issued(reads: &impl Reads, row: &InvoiceRow) -> Result<Self, StoreError> {
+        let lines = lines::of_invoice(reads, row.id, 0, i64::MAX).await?;
+        let lines = lines.into_iter().map(frozen).collect::<Result<Vec<_>, _>>()?;
+        let in_all = i64::try_from(lines.len()).map_err(corrupt)?;
+        Ok(Self { lines, in_all, ..Self::head(row)? })
+    }
+
+    /// The same with a page of its lines: at most `limit` after the first `after`, and from the first where there are no
+    /// more; and how many stand before them.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    pub async fn page(reads: &impl Reads, row: &InvoiceRow, after: i64, limit: i64) -> Result<(Self, i64), StoreError> {
+        let in_all = lines::count(reads, row.id).await?;
+        let after = if after < in_all { after } else { 0 };
+        let lines = lines::of_invoice(reads, row.id, after, limit).await?;
+        let lines = lines.into_iter().map(frozen).collect::<Result<Vec<_>, _>>()?;
+        Ok((Self { lines, in_all, ..Self::head(row)? }, after))
     }
 
     /// The same without its lines: for lists.
@@ -130,10 +152,6 @@ impl Bill {
     /// # Errors
     /// As [`StoreError`] says.
     pub fn head(row: &InvoiceRow) -> Result<Self, StoreError> {
-        Self::of_row(row, Vec::new())
-    }
-
-    fn of_row(row: &InvoiceRow, lines: Vec<Line>) -> Result<Self, StoreError> {
         let sums = Sums {
             taxes: serde_json::from_str(&row.taxes).map_err(corrupt)?,
             net: row.net,
@@ -152,7 +170,8 @@ impl Bill {
             due_on: row.due_on,
             state: if open > 0 { "open" } else { "paid" },
             parties: Some(parties),
-            lines: with_tax(lines, &sums, row.currency),
+            lines: Vec::new(),
+            in_all: 0,
             taxes: tax_lines(&sums, row.currency),
             net: money(row.net),
             tax: money(row.tax),
@@ -195,6 +214,18 @@ impl Upcoming<'_> {
         lines.sort_by(|one, other| order(one).cmp(&order(other)));
         let sums = Sums::of(lines.iter().map(|line| (line.tax_rate.clone(), line.amount.minor())), row.currency);
         let sums = sums.map_err(|_| corrupt("more than can be billed"))?;
+        let in_all = i64::try_from(lines.len()).map_err(corrupt)?;
+        self.bill(row, bill, (shared(lines, &sums, row.currency)?, in_all), &sums)
+    }
+
+    /// The bill with these lines of so many.
+    pub(crate) fn bill(
+        &self,
+        row: &SubscriptionRow,
+        bill: Month,
+        (lines, in_all): (Vec<Line>, i64),
+        sums: &Sums,
+    ) -> Result<Bill, StoreError> {
         let money = |minor| Money::new(minor, row.currency);
         let days = if row.payment_method == "card" { 0 } else { self.due_days };
         let issued_on = bill.first_day();
@@ -209,8 +240,9 @@ impl Upcoming<'_> {
             due_on: issued_on.checked_add_signed(chrono::TimeDelta::days(days)).unwrap_or(issued_on),
             state: "upcoming",
             parties: Some(Document { seller: self.seller.clone(), payer: to }),
-            lines: with_tax(lines, &sums, row.currency),
-            taxes: tax_lines(&sums, row.currency),
+            lines,
+            in_all,
+            taxes: tax_lines(sums, row.currency),
             net: money(sums.net),
             tax: money(sums.tax),
             total: money(sums.total),
@@ -220,7 +252,7 @@ impl Upcoming<'_> {
     }
 
     /// The first month that may still be billed: what waits, or what a month that has come will renew, else the next.
-    async fn first(&self, reads: &impl Reads, payer: &Payer) -> Result<Month, StoreError> {
+    pub(crate) async fn first(&self, reads: &impl Reads, payer: &Payer) -> Result<Month, StoreError> {
         let waiting = invoices::first_waiting(reads, payer.id).await?;
         let behind =
             if payer.status.pays() { invoices::first_behind(reads, payer.id, self.month).await? } else { None };
@@ -231,7 +263,7 @@ impl Upcoming<'_> {
     async fn lines(&self, reads: &impl Reads, payer: &Payer, bill: Month) -> Result<Vec<Line>, StoreError> {
         let mut lines = Vec::new();
         for line in invoices::lines(reads, payer.id, bill).await? {
-            lines.push(charged(line, self.catalogue)?);
+            lines.push(self.charged(line)?);
         }
         if payer.status.pays() {
             let renewals = invoices::renewals(reads, payer.id, bill).await?;
@@ -240,7 +272,13 @@ impl Upcoming<'_> {
         Ok(lines)
     }
 
-    fn renewed(&self, line: RenewalLine, payer: &Payer, month: Month) -> Option<Line> {
+    pub(crate) fn charged(&self, line: BillLine) -> Result<Line, StoreError> {
+        let offer = self.catalogue.offer(line.charge.offer);
+        let name = offer.map(|offer| offer.definition.name.to_string()).unwrap_or_default();
+        charged(line, name)
+    }
+
+    pub(crate) fn renewed(&self, line: RenewalLine, payer: &Payer, month: Month) -> Option<Line> {
         let offer = self.catalogue.offer(line.offer)?;
         let basis = full_month(offer, payer.currency, month, line.units)?;
         (basis.amount != 0).then(|| Line {
@@ -256,23 +294,23 @@ impl Upcoming<'_> {
             charge: None,
             purchase: None,
             why: basis.steps(),
+            organization_net: Money::zero(payer.currency),
         })
     }
 }
 
-fn order(line: &Line) -> (&str, OrganizationId, &str, Month, bool) {
+fn order(line: &Line) -> Order<'_> {
     (&line.organization.name, line.organization.id, &line.offer, line.month, line.kind == "renewal")
 }
 
-fn charged(line: BillLine, catalogue: &Catalogue) -> Result<Line, StoreError> {
-    let BillLine { charge, slug, name } = line;
+fn charged(line: BillLine, name: String) -> Result<Line, StoreError> {
+    let BillLine { charge, slug, name: organization } = line;
     let basis: ChargeBasis = serde_json::from_str(&charge.basis).map_err(corrupt)?;
-    let offer = catalogue.offer(charge.offer);
     let renewal = charge.purchase.uuid().is_nil();
     Ok(Line {
-        organization: BilledOrganization { id: charge.organization, slug, name },
+        organization: BilledOrganization { id: charge.organization, slug, name: organization },
         offer: basis.offer.clone(),
-        name: offer.map_or_else(|| basis.offer.clone(), |offer| offer.definition.name.to_string()),
+        name,
         kind: if renewal { "renewal" } else { "purchase" },
         month: charge.month,
         quantity: Units { from: basis.before, to: basis.after },
@@ -282,17 +320,26 @@ fn charged(line: BillLine, catalogue: &Catalogue) -> Result<Line, StoreError> {
         charge: Some(charge.id),
         purchase: (!renewal).then_some(charge.purchase),
         why: basis.steps(),
+        organization_net: Money::zero(charge.currency),
     })
 }
 
-/// The lines with their parts of the tax, in a bill's order.
-fn with_tax(mut lines: Vec<Line>, sums: &Sums, currency: Currency) -> Vec<Line> {
-    lines.sort_by(|one, other| order(one).cmp(&order(other)));
-    let nets: Vec<(String, i64)> = lines.iter().map(|line| (line.tax_rate.clone(), line.amount.minor())).collect();
-    for (line, tax) in lines.iter_mut().zip(sums.shared(&nets)) {
+/// A line as it was issued.
+fn frozen(issued: IssuedLine) -> Result<Line, StoreError> {
+    let currency = issued.line.charge.currency;
+    let (tax, organization_net) = (Money::new(issued.tax, currency), Money::new(issued.organization_net, currency));
+    Ok(Line { tax, organization_net, ..charged(issued.line, issued.offer_name)? })
+}
+
+/// The lines, in a bill's order, with their parts of the tax and their organizations' sums.
+fn shared(mut lines: Vec<Line>, sums: &Sums, currency: Currency) -> Result<Vec<Line>, StoreError> {
+    let weights: Vec<(String, i64)> = lines.iter().map(|line| (line.tax_rate.clone(), line.amount.minor())).collect();
+    let nets = nets(lines.iter().map(|line| (line.organization.id, line.amount.minor())))?;
+    for (line, tax) in lines.iter_mut().zip(sums.shared(&weights)) {
         line.tax = Money::new(tax, currency);
+        line.organization_net = Money::new(nets.get(&line.organization.id).copied().unwrap_or_default(), currency);
     }
-    lines
+    Ok(lines)
 }
 
 fn tax_lines(sums: &Sums, currency: Currency) -> Vec<TaxLine> {

@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 
 use crate::bill::Bill;
-use crate::catalogue::Catalogue;
 use kernel::{ChargeBasis, ChargeId, Currency, InvoiceId, Model, Money, PriceSpec, Step, UnitPrice, rfc3339};
 use store::proof::TransferProof;
 use store::purchases::ChargeRow;
@@ -39,8 +38,7 @@ pub async fn explain(reads: &impl Reads, id: ChargeId) -> Result<Option<String>,
 /// As [`StoreError`] says.
 pub async fn explain_invoice(reads: &impl Reads, id: InvoiceId) -> Result<Option<String>, StoreError> {
     let Some(row) = store::invoices::find(reads, id).await? else { return Ok(None) };
-    let catalogue = Catalogue::load(reads).await?;
-    let bill = Bill::issued(reads, &catalogue, &row).await?;
+    let bill = Bill::issued(reads, &row).await?;
     let mut text = format!("Invoice {} ({id}): {} {}\n\n", row.number, bill.total, row.currency);
     let head = [
         ("subscription", row.subscription.to_string()),

@@ -1,6 +1,8 @@
 //! Issuing invoices: what waits for a bill becomes one, with its number, its postings and its event, in one
 //! transaction for some payers. Purchases of these payers wait meanwhile; what they charge goes on the next bill.
 
+use crate::catalogue::Catalogue;
+use crate::lines::{LinesHash, freeze};
 use billing::Profile;
 use billing::collection::{self, Desk};
 use billing::dunning::Schedule;
@@ -11,11 +13,15 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use store::invoices::{self, DueRow, InvoiceRow};
+use store::lines::{self, FrozenLine, WaitingLine};
 use store::subscriptions::SubscriptionRow;
 use store::{Actor, Db, NewEvent, StoreError, Tx, audit};
 
 /// Payers that are billed in one transaction: statements and a commit for all, and not long for a purchase to wait.
 const STRIDE: i64 = 64;
+
+/// Lines that are written in one transaction, unless one invoice has more: some 300 bytes each while it runs.
+const LINES: i64 = 5_000;
 
 /// How this installation bills.
 #[derive(Clone, Debug)]
@@ -69,8 +75,28 @@ pub async fn issue_all(
                 ready.push(payer);
             }
         }
-        done = done.and(issue_some(db, terms, &ready, (month, now), ids).await?);
+        for some in batches(&ready, &lines::sizes(db, &ready, month).await?) {
+            done = done.and(issue_some(db, terms, &some, (month, now), ids).await?);
+        }
     }
+}
+
+/// Payers in their order, as many together as have [`LINES`] between them, or one that has more.
+fn batches(payers: &[SubscriptionId], sizes: &[(SubscriptionId, i64)]) -> Vec<Vec<SubscriptionId>> {
+    let mut batches: Vec<Vec<SubscriptionId>> = Vec::new();
+    let mut lines = LINES;
+    for payer in payers {
+        let size: i64 = sizes.iter().filter(|(of, _)| of == payer).map(|(_, size)| size).sum();
+        lines = lines.saturating_add(size);
+        match batches.last_mut().filter(|_| lines <= LINES) {
+            Some(batch) => batch.push(*payer),
+            None => {
+                lines = size;
+                batches.push(vec![*payer]);
+            }
+        }
+    }
+    batches
 }
 
 /// Bills payers together; where that fails for one of them, each by itself, so that it keeps no other from it.
@@ -140,13 +166,18 @@ async fn issue(
     let last = invoices::next_numbers(tx, &counter(&terms.series, now.date_naive().year()), count).await?;
     let first = last.saturating_sub(count).saturating_add(1);
     let (mut rows, mut events) = (Vec::with_capacity(drafted.len()), Vec::with_capacity(drafted.len()));
-    for (place, draft) in (first..).zip(&drafted) {
+    let catalogue = Catalogue::load(tx).await?;
+    let (waiting, mut frozen) = (waiting(tx, &drafted).await?, Vec::new());
+    for ((place, draft), waiting) in (first..).zip(&drafted).zip(waiting) {
         let invoice = new_invoice(terms, draft, place, now, ids)?;
-        events.push(told(&invoice, draft.payer, &draft.sums));
+        let lines = freeze(invoice.id, waiting, &catalogue, &draft.sums)?;
+        events.push(told(&invoice, draft, &lines));
         rows.push((invoice, postings(draft.payer.id, draft.payer.country, &draft.sums)));
+        frozen.extend(lines);
     }
     invoices::insert(tx, &rows).await?;
     events.extend(settle(tx, terms, held.iter().map(|(payer, _)| payer), now, ids).await?);
+    lines::insert(tx, &frozen).await?;
     audit::append(tx, events, ids, now).await?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
@@ -165,6 +196,18 @@ async fn settle(
         collection::use_credit(&mut desk, &terms.schedule, payer).await?;
     }
     Ok(desk.events)
+}
+
+/// What waits for each of the invoices.
+async fn waiting(tx: &Tx, drafted: &[Drafted<'_>]) -> Result<Vec<Vec<WaitingLine>>, StoreError> {
+    let bills: Vec<_> = drafted.iter().map(|draft| (draft.payer.id, draft.bill)).collect();
+    let mut waiting: Vec<Vec<WaitingLine>> = drafted.iter().map(|_| Vec::new()).collect();
+    for line in lines::waiting(tx, &bills).await? {
+        if let Some(lines) = waiting.get_mut(line.bill) {
+            lines.push(line);
+        }
+    }
+    Ok(waiting)
 }
 
 fn new_invoice(
@@ -202,13 +245,14 @@ fn new_invoice(
     })
 }
 
-/// The event: all that `purser verify` needs to prove the row; names and addresses by their hash only.
-fn told(invoice: &InvoiceRow, row: &SubscriptionRow, sums: &Sums) -> NewEvent {
+/// The event: all that `purser verify` needs to prove the row; names and addresses by their hash only, and lines too.
+fn told(invoice: &InvoiceRow, draft: &Drafted<'_>, lines: &[FrozenLine]) -> NewEvent {
     let public = json!({
         "invoice": invoice.id, "subscription": invoice.subscription, "bill": invoice.bill, "number": invoice.number,
         "issued_on": invoice.issued_on, "due_on": invoice.due_on, "currency": invoice.currency,
-        "country": row.country, "net": invoice.net, "tax": invoice.tax, "total": invoice.total, "taxes": sums.taxes,
+        "country": draft.payer.country, "net": invoice.net, "tax": invoice.tax, "total": invoice.total, "taxes": draft.sums.taxes,
         "document": hex::encode(Sha256::digest(invoice.document.as_bytes())),
+        "lines": lines.len(), "lines_hash": LinesHash::of(lines),
     });
     NewEvent {
         kind: "invoice.issued",

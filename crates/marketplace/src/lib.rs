@@ -11,6 +11,7 @@ pub mod command;
 pub mod decide;
 pub mod explain;
 pub mod invoicing;
+pub mod lines;
 pub mod order;
 pub mod policy;
 pub mod question;
@@ -22,6 +23,7 @@ pub mod seed;
 pub mod shelf;
 pub mod till;
 pub mod turn;
+pub mod upcoming;
 pub mod verify;
 
 pub use policy::Policy;

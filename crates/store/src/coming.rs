@@ -1,9 +1,10 @@
 //! What is coming on a payer's next bill, organization by organization, for reading.
 
+use crate::invoices::{BillLine, RenewalLine};
 use crate::row::Row;
 use crate::{Reads, StoreError};
 use kernel::{Id, Month, OfferId, OrganizationId, SubscriptionId};
-use sea_orm::Value;
+use sea_orm::{DatabaseBackend, Value};
 use std::collections::HashMap;
 
 /// An organization's part of what is coming.
@@ -66,4 +67,121 @@ pub async fn of_payer(
         row.renewals = renewals.remove(&row.organization).unwrap_or_default();
     }
     Ok(rows)
+}
+
+/// How many organizations of a payer will be billed for so many units of an offer.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn renewals(reads: &impl Reads, payer: SubscriptionId) -> Result<Vec<(OfferId, i64, i64)>, StoreError> {
+    let sql = if reads.backend() == DatabaseBackend::Sqlite {
+        "SELECT offer_id, next, organizations FROM renewals WHERE subscription_id = $1"
+    } else {
+        "SELECT e.offer_id, e.next, COUNT(*) AS organizations FROM links l \
+         JOIN entitlements e ON e.organization_id = l.organization_id \
+         WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND e.next > 0 GROUP BY e.offer_id, e.next"
+    };
+    let rows = reads.rows(sql, vec![payer.uuid().into()]).await?;
+    rows.iter().map(|row| Ok((row.id("offer_id")?, row.int("next")?, row.int("organizations")?))).collect()
+}
+
+/// What was charged to a payer and is on no invoice yet.
+#[derive(Clone, Debug)]
+pub struct Charged {
+    /// Sums by tax rate (percent; empty for none), minor units.
+    pub sums: Vec<(String, i64)>,
+    /// How many charges they are.
+    pub charges: i64,
+}
+
+/// What waits for a payer's bill.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn charged(reads: &impl Reads, payer: SubscriptionId, bill: Month) -> Result<Charged, StoreError> {
+    let values = || -> Vec<Value> { vec![payer.uuid().into(), bill.to_string().into()] };
+    let sql = "SELECT tax_rate, amount FROM unbilled WHERE subscription_id = $1 AND month = $2 ORDER BY tax_rate";
+    let sums = reads.rows(sql, values()).await?;
+    let sums = sums.iter().map(|row| Ok((row.text("tax_rate")?, row.int("amount")?)));
+    let sums = sums.collect::<Result<Vec<_>, StoreError>>()?;
+    let sql = "SELECT COUNT(*) AS charges FROM charges WHERE subscription_id = $1 AND bill = $2";
+    let rows = reads.rows(sql, values()).await?;
+    Ok(Charged { sums, charges: rows.first().map_or(Ok(0), |row| row.int("charges"))? })
+}
+
+/// Organizations that are billed to a payer or that something is charged for on a bill, by id, from one on.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn organizations(
+    reads: &impl Reads,
+    payer: SubscriptionId,
+    bill: Month,
+    from: OrganizationId,
+    limit: i64,
+) -> Result<Vec<OrganizationId>, StoreError> {
+    let sql = "SELECT id FROM (SELECT id FROM (SELECT organization_id AS id FROM links \
+         WHERE subscription_id = $1 AND ended_at IS NULL AND organization_id >= $3 ORDER BY organization_id LIMIT $4) a \
+         UNION SELECT id FROM (SELECT DISTINCT organization_id AS id FROM charges \
+         WHERE subscription_id = $1 AND bill = $2 AND organization_id >= $3 ORDER BY organization_id LIMIT $4) b) c \
+         ORDER BY id LIMIT $4";
+    let values = vec![payer.uuid().into(), bill.to_string().into(), from.uuid().into(), limit.into()];
+    reads.rows(sql, values).await?.iter().map(|row| row.id("id")).collect()
+}
+
+/// Part of a payer's bill: those organizations whose ids are from the first to the last.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch {
+    /// The payer.
+    pub payer: SubscriptionId,
+    /// The bill.
+    pub bill: Month,
+    /// The first organization.
+    pub first: OrganizationId,
+    /// The last one.
+    pub last: OrganizationId,
+}
+
+impl Stretch {
+    fn values(&self) -> Vec<Value> {
+        vec![self.payer.uuid().into(), self.bill.to_string().into(), self.first.uuid().into(), self.last.uuid().into()]
+    }
+
+    /// Its charges, at most so many, by organization, offer, month and id.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    pub async fn charges(&self, reads: &impl Reads, limit: i64) -> Result<Vec<BillLine>, StoreError> {
+        let sql = "SELECT c.id, c.purchase_id, c.subscription_id, c.organization_id, c.offer_id, c.amount, c.currency, \
+             c.month, c.tax_rate, c.basis, c.at, o.slug, o.name FROM charges c \
+             JOIN organizations o ON o.id = c.organization_id WHERE c.subscription_id = $1 AND c.bill = $2 \
+             AND c.organization_id >= $3 AND c.organization_id <= $4 \
+             ORDER BY c.organization_id, c.offer_id, c.month, c.id LIMIT $5";
+        let values = self.values().into_iter().chain([limit.into()]).collect();
+        reads.rows(sql, values).await?.iter().map(crate::invoices::bill_line).collect()
+    }
+
+    /// What its charges come to, by organization, minor units.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    pub async fn sums(&self, reads: &impl Reads) -> Result<Vec<(OrganizationId, i64)>, StoreError> {
+        let sql = "SELECT organization_id, CAST(SUM(amount) AS BIGINT) AS amount FROM charges \
+             WHERE subscription_id = $1 AND bill = $2 AND organization_id >= $3 AND organization_id <= $4 \
+             GROUP BY organization_id";
+        let rows = reads.rows(sql, self.values()).await?;
+        rows.iter().map(|row| Ok((row.id("organization_id")?, row.int("amount")?))).collect()
+    }
+
+    /// What it will renew, by organization and offer.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    pub async fn renewals(&self, reads: &impl Reads) -> Result<Vec<RenewalLine>, StoreError> {
+        let sql = "SELECT o.id, o.slug, o.name, e.offer_id, e.next FROM links l \
+             JOIN organizations o ON o.id = l.organization_id JOIN entitlements e ON e.organization_id = o.id \
+             WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND l.organization_id >= $3 AND l.organization_id <= $4 \
+             AND e.next > 0 AND e.month < $2 ORDER BY l.organization_id, e.offer_id";
+        reads.rows(sql, self.values()).await?.iter().map(crate::invoices::renewal_line).collect()
+    }
 }

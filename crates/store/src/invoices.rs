@@ -304,6 +304,10 @@ pub async fn first_behind(
     payer: SubscriptionId,
     month: Month,
 ) -> Result<Option<Month>, StoreError> {
+    // Most of the time nothing at all is behind, and then no organization of the payer need be looked at.
+    if crate::months::earliest(reads, month).await?.is_none() {
+        return Ok(None);
+    }
     let sql = "SELECT e.month FROM links l JOIN entitlements e ON e.organization_id = l.organization_id \
          WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND e.next > 0 AND e.month < $2 ORDER BY e.month LIMIT 1";
     let rows = reads.rows(sql, vec![payer.uuid().into(), month.to_string().into()]).await?;
@@ -331,12 +335,11 @@ pub async fn lines(reads: &impl Reads, payer: SubscriptionId, bill: Month) -> Re
          JOIN organizations o ON o.id = c.organization_id WHERE c.subscription_id = $1 AND c.bill = $2 \
          ORDER BY o.name, o.id, c.offer_id, c.id";
     let rows = reads.rows(sql, vec![payer.uuid().into(), bill.to_string().into()]).await?;
-    rows.iter()
-        .map(|row| {
-            let charge = crate::purchases::charge(row)?;
-            Ok(BillLine { charge, slug: row.text("slug")?, name: row.text("name")? })
-        })
-        .collect()
+    rows.iter().map(bill_line).collect()
+}
+
+pub(crate) fn bill_line(row: &QueryResult) -> Result<BillLine, StoreError> {
+    Ok(BillLine { charge: crate::purchases::charge(row)?, slug: row.text("slug")?, name: row.text("name")? })
 }
 
 /// What the next month will bill of a payer's organizations: who, what, how many units.
@@ -363,15 +366,15 @@ pub async fn renewals(reads: &impl Reads, payer: SubscriptionId, bill: Month) ->
          JOIN organizations o ON o.id = l.organization_id JOIN entitlements e ON e.organization_id = o.id \
          WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND e.next > 0 AND e.month < $2 ORDER BY o.name, o.id, e.offer_id";
     let rows = reads.rows(sql, vec![payer.uuid().into(), bill.to_string().into()]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(RenewalLine {
-                organization: row.id("id")?,
-                slug: row.text("slug")?,
-                name: row.text("name")?,
-                offer: row.id("offer_id")?,
-                units: row.int("next")?,
-            })
-        })
-        .collect()
+    rows.iter().map(renewal_line).collect()
+}
+
+pub(crate) fn renewal_line(row: &QueryResult) -> Result<RenewalLine, StoreError> {
+    Ok(RenewalLine {
+        organization: row.id("id")?,
+        slug: row.text("slug")?,
+        name: row.text("name")?,
+        offer: row.id("offer_id")?,
+        units: row.int("next")?,
+    })
 }

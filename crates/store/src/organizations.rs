@@ -1,7 +1,8 @@
 //! Organizations and their members.
 
 use crate::row::Row;
-use crate::subscriptions::{Holder, like};
+use crate::search;
+use crate::subscriptions::Holder;
 use crate::till::OrganizationRow;
 use crate::{Reads, StoreError, Tx};
 use kernel::{
@@ -90,28 +91,37 @@ pub async fn visible(
     let nil = uuid::Uuid::nil();
     let mut values: Vec<Value> =
         vec![user.map_or(nil, Id::uuid).into(), after.map_or(nil, Id::uuid).into(), limit.into()];
+    let rare = search::rare(reads, "organization_grams", q).await?;
     let mine = if all {
         ""
-    } else {
+    } else if q.is_empty() {
         // Without a search as many of a payer's as the page holds are enough, however many it has.
-        if q.is_empty() {
-            "o.id IN (SELECT organization_id FROM members WHERE user_id = $1 UNION ALL \
-                SELECT x.id FROM (SELECT k.organization_id AS id FROM subscription_roles h \
-                JOIN links k ON k.subscription_id = h.subscription_id WHERE h.user_id = $1 AND k.ended_at IS NULL \
-                AND k.organization_id > $2 ORDER BY k.organization_id LIMIT $3) x) AND"
-        } else {
-            "o.id IN (SELECT organization_id FROM members WHERE user_id = $1 UNION \
-                SELECT k.organization_id FROM subscription_roles h JOIN links k ON k.subscription_id = h.subscription_id \
-                WHERE h.user_id = $1 AND k.ended_at IS NULL) AND"
-        }
+        "o.id IN (SELECT organization_id FROM members WHERE user_id = $1 UNION ALL \
+            SELECT x.id FROM (SELECT k.organization_id AS id FROM subscription_roles h \
+            JOIN links k ON k.subscription_id = h.subscription_id WHERE h.user_id = $1 AND k.ended_at IS NULL \
+            AND k.organization_id > $2 ORDER BY k.organization_id LIMIT $3) x) AND"
+    } else if rare.is_some() {
+        // Of few it is looked whether they are to be seen, and not which of all are.
+        "(m.role IS NOT NULL OR sr.role IS NOT NULL) AND"
+    } else {
+        "o.id IN (SELECT organization_id FROM members WHERE user_id = $1 UNION \
+            SELECT k.organization_id FROM subscription_roles h JOIN links k ON k.subscription_id = h.subscription_id \
+            WHERE h.user_id = $1 AND k.ended_at IS NULL) AND"
     };
     let found = if q.is_empty() {
         ""
     } else {
-        values.push(like(q).into());
+        values.push(search::like(reads.backend(), q).into());
         "AND (LOWER(o.name) LIKE $4 ESCAPE '!' OR o.slug LIKE $4 ESCAPE '!')"
     };
-    let sql = format!("{STANDING} WHERE {mine} o.id > $2 {found} ORDER BY o.id LIMIT $3");
+    let few = match rare {
+        None => "",
+        Some(part) => {
+            values.extend([search::end(&part).into(), part.into()]);
+            "AND o.id IN (SELECT id FROM organization_grams WHERE gram >= $6 AND gram < $5)"
+        }
+    };
+    let sql = format!("{STANDING} WHERE {mine} o.id > $2 {found} {few} ORDER BY o.id LIMIT $3");
     reads.rows(&sql, values).await?.iter().map(standing).collect()
 }
 

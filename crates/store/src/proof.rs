@@ -7,8 +7,9 @@ mod rows;
 mod trail;
 
 pub use rows::{
-    BilledProof, ChargeProof, EntitlementProof, LinkProof, PriceProof, PurchaseProof, TransferProof, allocations,
-    charges, counters, currencies, entitlements_after, invoices, links, payments, prices, purchases, transfers,
+    BilledProof, ChargeProof, EntitlementProof, LineCharge, LineProof, LinkProof, PriceProof, PurchaseProof,
+    TransferProof, allocations, charges, counters, currencies, entitlements_after, invoice_lines, invoices, links,
+    payments, prices, purchases, transfers,
 };
 pub use trail::{Fact, checkpoints, event_without_block, facts_after, facts_of_none, next_number, unchained_blocks};
 
@@ -104,6 +105,8 @@ pub struct Counts {
     pub payments: i64,
     /// What went to invoices.
     pub allocations: i64,
+    /// Their lines.
+    pub invoice_lines: i64,
 }
 
 /// Counts the tables.
@@ -117,7 +120,8 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
          (SELECT COUNT(*) FROM blocks WHERE number IS NOT NULL) AS chained, \
          (SELECT COUNT(*) FROM blocks WHERE number IS NULL) AS unchained, \
          (SELECT COUNT(*) FROM checkpoints) AS checkpoints, (SELECT COUNT(*) FROM invoices) AS invoices, \
-         (SELECT COUNT(*) FROM payments) AS payments, (SELECT COUNT(*) FROM allocations) AS allocations";
+         (SELECT COUNT(*) FROM payments) AS payments, (SELECT COUNT(*) FROM allocations) AS allocations, \
+         (SELECT COUNT(*) FROM invoice_lines) AS invoice_lines";
     let rows = reads.rows(sql, vec![]).await?;
     let Some(row) = rows.first() else { return Ok(Counts::default()) };
     Ok(Counts {
@@ -134,6 +138,7 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
         invoices: row.int("invoices")?,
         payments: row.int("payments")?,
         allocations: row.int("allocations")?,
+        invoice_lines: row.int("invoice_lines")?,
     })
 }
 
@@ -184,6 +189,28 @@ pub async fn unbilled_difference(reads: &impl Reads) -> Result<Option<UnbilledDi
         }
     }
     Ok(None)
+}
+
+/// The first number of organizations kept in SQLite's `renewals` that is not what their entitlements come to, as it is named
+/// (payer, offer, units), stored and counted.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn renewals_difference(reads: &impl Reads) -> Result<Option<(String, i64, i64)>, StoreError> {
+    if reads.backend() != DatabaseBackend::Sqlite {
+        return Ok(None);
+    }
+    let sql = "SELECT subscription_id, offer_id, next, SUM(stored) AS stored, SUM(counted) AS counted FROM ( \
+         SELECT subscription_id, offer_id, next, organizations AS stored, 0 AS counted FROM renewals UNION ALL \
+         SELECT l.subscription_id, e.offer_id, e.next, 0, COUNT(*) FROM links l \
+         JOIN entitlements e ON e.organization_id = l.organization_id WHERE l.ended_at IS NULL AND e.next > 0 \
+         GROUP BY l.subscription_id, e.offer_id, e.next) x \
+         GROUP BY subscription_id, offer_id, next HAVING SUM(stored) <> SUM(counted) LIMIT 1";
+    let rows = reads.rows(sql, vec![]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let (payer, offer): (SubscriptionId, kernel::OfferId) = (row.id("subscription_id")?, row.id("offer_id")?);
+    let name = format!("of {payer} for {} units of {offer}", row.int("next")?);
+    Ok(Some((name, row.int("stored")?, row.int("counted")?)))
 }
 
 /// Sums of the ledger, debits of `unbilled/…` accounts alone, by currency.

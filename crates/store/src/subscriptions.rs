@@ -1,6 +1,7 @@
 //! Payers, their role holders, and who is billed to whom.
 
 use crate::row::Row;
+use crate::search::{end, like, rare};
 use crate::sheet::{Columns, Kind, Sheet, source};
 use crate::{Reads, StoreError, Tx};
 use kernel::{
@@ -180,7 +181,8 @@ pub async fn visible(
     after: Option<SubscriptionId>,
     limit: i64,
 ) -> Result<Vec<(SubscriptionRow, Option<SubscriptionRole>)>, StoreError> {
-    let mut values: Vec<Value> = vec![after.map_or(uuid::Uuid::nil(), Id::uuid).into(), like(q).into(), limit.into()];
+    let mut values: Vec<Value> =
+        vec![after.map_or(uuid::Uuid::nil(), Id::uuid).into(), like(reads.backend(), q).into(), limit.into()];
     let sql = match user {
         Some(user) => {
             values.push(user.uuid().into());
@@ -201,17 +203,6 @@ pub async fn visible(
             Ok((SubscriptionRow::read(row)?, role))
         })
         .collect()
-}
-
-/// A pattern that finds `q` anywhere, whatever signs are in it.
-#[must_use]
-pub fn like(q: &str) -> String {
-    let escaped: String = q
-        .to_lowercase()
-        .chars()
-        .flat_map(|c| if matches!(c, '%' | '_' | '!') { vec!['!', c] } else { vec![c] })
-        .collect();
-    format!("%{escaped}%")
 }
 
 /// A person with a role.
@@ -434,12 +425,20 @@ pub async fn every(
     after: Option<SubscriptionId>,
     limit: i64,
 ) -> Result<Vec<(SubscriptionRow, Option<SubscriptionRole>)>, StoreError> {
+    let after = after.map_or(uuid::Uuid::nil(), Id::uuid);
+    let mut values: Vec<Value> = vec![after.into(), like(reads.backend(), q).into(), limit.into(), user.uuid().into()];
+    let few = match rare(reads, "subscription_grams", q).await? {
+        None => "",
+        Some(part) => {
+            values.extend([end(&part).into(), part.into()]);
+            "AND s.id IN (SELECT id FROM subscription_grams WHERE gram >= $6 AND gram < $5)"
+        }
+    };
     let sql = format!(
         "SELECT {SELECT}, sr.role FROM subscriptions s \
          LEFT JOIN subscription_roles sr ON sr.subscription_id = s.id AND sr.user_id = $4 \
-         WHERE s.id > $1 AND LOWER(s.name) LIKE $2 ESCAPE '!' ORDER BY s.id LIMIT $3"
+         WHERE s.id > $1 AND LOWER(s.name) LIKE $2 ESCAPE '!' {few} ORDER BY s.id LIMIT $3"
     );
-    let after = after.map_or(uuid::Uuid::nil(), Id::uuid);
-    let rows = reads.rows(&sql, vec![after.into(), like(q).into(), limit.into(), user.uuid().into()]).await?;
+    let rows = reads.rows(&sql, values).await?;
     rows.iter().map(|row| Ok((SubscriptionRow::read(row)?, row.maybe_word("role")?))).collect()
 }

@@ -179,7 +179,7 @@ fn found(backend: DatabaseBackend, columns: &str, table: &str, name: &str, condi
 }
 
 /// As [`found`], but all rows, and none of the set's row where there is none.
-fn each(backend: DatabaseBackend, columns: &str, table: &str, name: &str, condition: &str) -> String {
+pub(crate) fn each(backend: DatabaseBackend, columns: &str, table: &str, name: &str, condition: &str) -> String {
     if backend == DatabaseBackend::Postgres {
         format!("CROSS JOIN LATERAL (SELECT {columns} FROM {table} {name} WHERE {condition} OFFSET 0) {name} ")
     } else {
@@ -289,14 +289,7 @@ pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
         let rows = source(backend, HELD, 1);
         let linked = found(backend, "subscription_id", "links", "l", LIVE_LINK);
         let held = each(backend, "*", "entitlements", "e", "e.organization_id = r.organization");
-        let links = each(backend, "organization_id", "links", "l", "l.subscription_id = p.id AND l.ended_at IS NULL");
-        let renewed = each(
-            backend,
-            "offer_id, next",
-            "entitlements",
-            "e",
-            "e.organization_id = l.organization_id AND e.next > 0",
-        );
+        let renewed = renewed(backend);
         let unbilled = each(backend, "*", "unbilled", "u", "u.subscription_id = p.id");
         format!(
             "WITH payer AS (SELECT DISTINCT COALESCE(l.subscription_id, r.chosen) AS id FROM {rows} {linked} WHERE r.bill) \
@@ -306,14 +299,29 @@ pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
                 e.month AS month, e.accrued AS words \
              FROM {rows} {held} \
              UNION ALL \
-             SELECT 1, p.id, e.offer_id, e.next, COUNT(*), 0, 0, 0, 0, 0, '', '' \
-             FROM payer p {links} {renewed} \
-             GROUP BY p.id, e.offer_id, e.next \
+             {renewed} \
              UNION ALL \
              SELECT 2, u.subscription_id, u.subscription_id, u.amount, 0, 0, 0, 0, 0, 0, u.month, u.tax_rate \
              FROM payer p {unbilled}"
         )
     })
+}
+
+/// How many organizations of each payer `p` will be billed for how much: SQLite keeps it (`renewals`), on PostgreSQL it is
+/// added up.
+fn renewed(backend: DatabaseBackend) -> String {
+    if backend == DatabaseBackend::Sqlite {
+        return "SELECT 1, k.subscription_id, k.offer_id, k.next, k.organizations, 0, 0, 0, 0, 0, '', '' \
+             FROM payer p CROSS JOIN renewals k ON k.subscription_id = p.id"
+            .to_owned();
+    }
+    let links = each(backend, "organization_id", "links", "l", "l.subscription_id = p.id AND l.ended_at IS NULL");
+    let next = "e.organization_id = l.organization_id AND e.next > 0";
+    let renewed = each(backend, "offer_id, next", "entitlements", "e", next);
+    format!(
+        "SELECT 1, p.id, e.offer_id, e.next, COUNT(*), 0, 0, 0, 0, 0, '', '' FROM payer p {links} {renewed} \
+         GROUP BY p.id, e.offer_id, e.next"
+    )
 }
 
 /// What the organizations of `asks` have, and what their payers (linked, else chosen) will be billed where that is asked.

@@ -7,7 +7,7 @@ use super::visitor::Visitor;
 use super::wares::Tag;
 use crate::extract::Query;
 use crate::problem::Problem;
-use crate::routes::invoices::{invoice, next_bill};
+use crate::routes::invoices::{invoice, page_of_next_bill};
 use crate::routes::paging::{self, PageQuery};
 use crate::routes::roles::Seen;
 use crate::state::{State, store_problem};
@@ -15,16 +15,16 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, ServiceConfig};
 use actix_web::{HttpResponse, get};
 use askama::Template;
-use kernel::{InvoiceId, Money, OrganizationId, Permission, Step};
+use kernel::{InvoiceId, Permission, Step};
 use marketplace::bill::{Bill, Line};
+use marketplace::upcoming::From;
 use serde::Deserialize;
-use std::collections::HashMap;
 
 /// Invoices of a page.
 const ROWS: i64 = 25;
 
 /// Lines of a bill on a page: with how each is worked out they are what makes it long.
-const LINES: usize = 30;
+const LINES: i64 = 30;
 
 /// The routes of this file.
 pub fn routes(config: &mut ServiceConfig) {
@@ -92,7 +92,30 @@ async fn list(
 struct BillQuery {
     /// How many lines stand on the pages before.
     #[serde(default)]
-    after: usize,
+    after: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NextBillQuery {
+    /// How many lines stand on the pages before.
+    #[serde(default)]
+    after: u64,
+    /// Where the page begins: an organization and how many of its lines stand before, `org_….2`.
+    at: Option<String>,
+}
+
+impl NextBillQuery {
+    fn from(&self) -> Result<Option<From>, Problem> {
+        let Some(at) = &self.at else { return Ok(None) };
+        let place = at.split_once('.').and_then(|(id, lines)| Some((id.parse().ok()?, lines.parse::<u32>().ok()?)));
+        let (organization, lines) = place.ok_or_else(|| Problem::invalid("/at", "is no place in a bill"))?;
+        Ok(Some((organization, lines.into())))
+    }
+}
+
+fn number(after: u64) -> i64 {
+    i64::try_from(after).unwrap_or(i64::MAX)
 }
 
 struct BillLine {
@@ -138,11 +161,27 @@ async fn coming(
     state: Data<State>,
     visitor: Visitor,
     id: Path<String>,
-    query: Query<BillQuery>,
+    query: Query<NextBillQuery>,
 ) -> Result<HttpResponse, Problem> {
     let seen = Seen::find(&state, &visitor.caller(), &id).await?.need(&state, Permission::InvoiceView).await?;
-    let bill = next_bill(&state, &seen.row).await?;
-    shown(&state, &visitor, bill, seen.row.name, query.0.after)
+    let from = query.0.from()?;
+    let (mut bill, next) = page_of_next_bill(&state, &seen.row, from, LINES).await?;
+    let here = format!("/subscriptions/{}/invoices/upcoming", seen.row.id);
+    let whole = count(&bill.lines) == bill.in_all;
+    // Past the end there is nothing to show: it starts again.
+    let after =
+        Some(number(query.0.after)).filter(|after| from.is_some() || whole && *after < bill.in_all).unwrap_or(0);
+    if whole {
+        let size = usize::try_from(LINES).unwrap_or(usize::MAX);
+        bill.lines = bill.lines.into_iter().skip(usize::try_from(after).unwrap_or(usize::MAX)).take(size).collect();
+    }
+    let end = after.saturating_add(count(&bill.lines));
+    let more = match next {
+        Some((organization, lines)) => format!("{here}?after={end}&at={organization}.{lines}"),
+        None if whole && end < bill.in_all => format!("{here}?after={end}"),
+        None => String::new(),
+    };
+    shown(&state, &visitor, bill, seen.row.name, (after, more))
 }
 
 #[get("/invoices/{id}")]
@@ -152,24 +191,32 @@ async fn show(
     id: Path<String>,
     query: Query<BillQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let bill = invoice(&state, &visitor.caller(), &id).await?;
+    let row = invoice(&state, &visitor.caller(), &id).await?;
+    let (bill, after) = Bill::page(&state.db, &row, number(query.0.after), LINES).await.map_err(store_problem)?;
     let name = bill.parties.as_ref().map(|parties| parties.payer.name.clone()).unwrap_or_default();
-    shown(&state, &visitor, bill, name, query.0.after)
+    let end = after.saturating_add(count(&bill.lines));
+    let more = if end < bill.in_all { format!("/invoices/{}?after={end}", row.id) } else { String::new() };
+    shown(&state, &visitor, bill, name, (after, more))
 }
 
-fn shown(state: &State, visitor: &Visitor, bill: Bill, name: String, after: usize) -> Result<HttpResponse, Problem> {
+fn count(lines: &[Line]) -> i64 {
+    i64::try_from(lines.len()).unwrap_or(i64::MAX)
+}
+
+/// A page of a bill, whose lines begin after the first `after` of all, and the address of those that follow.
+fn shown(
+    state: &State,
+    visitor: &Visitor,
+    bill: Bill,
+    name: String,
+    (after, more): (i64, String),
+) -> Result<HttpResponse, Problem> {
     let locale = visitor.locale;
-    let lines = bill.lines.len();
-    // Past the end there is nothing to show: it starts again.
-    let after = if after < lines { after } else { 0 };
-    let end = after.saturating_add(LINES);
-    let here = match bill.id {
-        Some(id) => format!("/invoices/{id}"),
-        None => format!("/subscriptions/{}/invoices/upcoming", bill.subscription),
-    };
-    let of_lines = if lines > LINES {
-        let number = |count: usize| locale.number(i64::try_from(count).unwrap_or(i64::MAX));
-        format!("Lines {} to {} of {}.", number(after.saturating_add(1)), number(end.min(lines)), number(lines))
+    let shown = count(&bill.lines);
+    let of_lines = if bill.in_all > shown {
+        let [first, last, all] =
+            [after.saturating_add(1), after.saturating_add(shown), bill.in_all].map(|n| locale.number(n));
+        format!("Lines {first} to {last} of {all}.")
     } else {
         String::new()
     };
@@ -196,9 +243,9 @@ fn shown(state: &State, visitor: &Visitor, bill: Bill, name: String, after: usiz
         total: locale.money(bill.total),
         paid: locale.money(bill.paid),
         open: locale.money(bill.open),
-        parts: parts(bill.lines, after, locale),
+        parts: parts(bill.lines, upcoming, locale),
         of_lines,
-        more: if end < lines { format!("{here}?after={end}") } else { String::new() },
+        more,
     };
     page(StatusCode::OK, &template)
 }
@@ -220,15 +267,11 @@ fn billed_to(bill: &Bill) -> Vec<String> {
     some([payer.name.clone(), text(&profile.address), payer.country.to_string(), text(&profile.tax_id)])
 }
 
-/// A page of the lines, organization by organization, each with the sum of all its lines.
-fn parts(lines: Vec<Line>, after: usize, locale: Locale) -> Vec<Part> {
-    let mut nets: HashMap<OrganizationId, Money> = HashMap::new();
-    for line in &lines {
-        let net = nets.entry(line.organization.id).or_insert_with(|| Money::zero(line.amount.currency()));
-        *net = net.checked_add(line.amount).unwrap_or(*net);
-    }
+/// A page of the lines, organization by organization, each with the sum of all its lines. What is upcoming has its tax by the
+/// rate alone: to share it takes all lines.
+fn parts(lines: Vec<Line>, upcoming: bool, locale: Locale) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
-    for line in lines.into_iter().skip(after).take(LINES) {
+    for line in lines {
         let what = match line.kind {
             "renewal" => format!("{} for {} {}", line.quantity.to, month_name(line.month), line.month.year()),
             _ => {
@@ -240,13 +283,17 @@ fn parts(lines: Vec<Line>, after: usize, locale: Locale) -> Vec<Part> {
             name: line.name,
             what,
             amount: locale.money(line.amount),
-            tax: locale.money(line.tax),
+            tax: match line.tax_rate.as_str() {
+                "" if upcoming => "none".to_owned(),
+                rate if upcoming => format!("{rate} %"),
+                _ => locale.money(line.tax),
+            },
             why: line.why.into_iter().map(|step| Step { step: step.step.replace('_', " "), ..step }).collect(),
         };
         match parts.last_mut().filter(|part| part.slug == line.organization.slug) {
             Some(part) => part.lines.push(shown),
             None => {
-                let net = nets.get(&line.organization.id).map(|net| locale.money(*net)).unwrap_or_default();
+                let net = locale.money(line.organization_net);
                 let (slug, name) = (line.organization.slug, line.organization.name);
                 parts.push(Part { slug, name, lines: vec![shown], net });
             }

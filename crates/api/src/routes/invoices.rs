@@ -12,7 +12,11 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get};
 use kernel::{InvoiceId, Month, Permission};
 use marketplace::bill::{Bill, Upcoming};
+use marketplace::catalogue::Catalogue;
+use marketplace::invoicing::Terms;
+use marketplace::upcoming::From;
 use store::StoreError;
+use store::invoices::InvoiceRow;
 use store::subscriptions::SubscriptionRow;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -63,17 +67,33 @@ async fn upcoming(state: Data<State>, caller: Caller, id: Path<String>) -> Resul
 ///
 /// # Errors
 /// The store's.
-pub async fn next_bill(state: &State, row: &SubscriptionRow) -> Result<Bill, Problem> {
-    let catalogue = state.catalogue().await?;
-    let terms = terms(&state.config);
-    let coming = Upcoming {
-        catalogue: &catalogue,
+async fn next_bill(state: &State, row: &SubscriptionRow) -> Result<Bill, Problem> {
+    let (catalogue, terms) = (state.catalogue().await?, terms(&state.config));
+    next_of(state, &catalogue, &terms).of(&state.db, row).await.map_err(store_problem)
+}
+
+/// A page of a payer's next invoice as it stands, and where the next page begins.
+///
+/// # Errors
+/// The store's.
+pub async fn page_of_next_bill(
+    state: &State,
+    row: &SubscriptionRow,
+    from: Option<From>,
+    limit: i64,
+) -> Result<(Bill, Option<From>), Problem> {
+    let (catalogue, terms) = (state.catalogue().await?, terms(&state.config));
+    next_of(state, &catalogue, &terms).page(&state.db, row, from, limit).await.map_err(store_problem)
+}
+
+fn next_of<'a>(state: &'a State, catalogue: &'a Catalogue, terms: &'a Terms) -> Upcoming<'a> {
+    Upcoming {
+        catalogue,
         taxes: &state.policy.taxes,
         seller: &terms.seller,
         due_days: terms.due_days,
         month: Month::of(state.now()),
-    };
-    coming.of(&state.db, row).await.map_err(store_problem)
+    }
 }
 
 /// One invoice.
@@ -85,23 +105,20 @@ pub async fn next_bill(state: &State, row: &SubscriptionRow) -> Result<Bill, Pro
 ))]
 #[get("/v1/invoices/{id}")]
 async fn show(state: Data<State>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(invoice(&state, &caller, &id).await?))
+    let row = invoice(&state, &caller, &id).await?;
+    Ok(HttpResponse::Ok().json(Bill::issued(&state.db, &row).await.map_err(store_problem)?))
 }
 
 /// The invoice that a path names, if the caller may see it.
 ///
 /// # Errors
 /// `not-found` where there is none that the caller may know of; the store's.
-pub async fn invoice(state: &State, caller: &Caller, id: &str) -> Result<Bill, Problem> {
+pub async fn invoice(state: &State, caller: &Caller, id: &str) -> Result<InvoiceRow, Problem> {
     let missing = || Problem::not_found("invoice");
     let id: InvoiceId = id.parse().map_err(|_| missing())?;
     let installation = caller.standing(state).await?;
     let row = store::invoices::find(&state.db, id).await.map_err(store_problem)?.ok_or_else(missing)?;
     let payer = store::subscriptions::find(&state.db, row.subscription, installation.user).await;
     let role = payer.map_err(store_problem)?.and_then(|(_, role)| role);
-    if !installation.may_with(Permission::InvoiceView, None, role) {
-        return Err(missing());
-    }
-    let catalogue = state.catalogue().await?;
-    Bill::issued(&state.db, &catalogue, &row).await.map_err(store_problem)
+    if installation.may_with(Permission::InvoiceView, None, role) { Ok(row) } else { Err(missing()) }
 }

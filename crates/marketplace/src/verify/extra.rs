@@ -91,6 +91,9 @@ pub async fn sums(tx: &Tx, seen: &Seen) -> Result<(), VerifyError> {
         let (stored, facts) = (shown(wrong.stored, "no such row"), shown(wrong.charged, "no charge"));
         return Err(Row("unbilled", &name).differs(stored, facts).into());
     }
+    if let Some((name, stored, counted)) = proof::renewals_difference(tx).await? {
+        Row("renewals", &name).same("organizations", stored, counted)?;
+    }
     let mut debited = proof::unbilled_debits(tx).await?;
     for (currency, minor) in &seen.charged {
         let found = debited.iter().position(|(code, _)| code == currency.code());

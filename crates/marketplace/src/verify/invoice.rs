@@ -11,6 +11,7 @@ use store::invoices::InvoiceRow;
 use store::proof::{self, BilledProof, Counts, Fact, TransferProof};
 
 use super::checker::{Number, number, to_minor};
+use super::invoice_lines::{self, Billed};
 use super::told::read;
 use super::{Difference, PAGE, Row, Seen, VerifyError};
 
@@ -30,6 +31,12 @@ struct Issued {
     total: i64,
     taxes: Vec<TaxTold>,
     document: String,
+    /// How many lines it was issued with, and the hash over them; none of what was issued before lines were kept, whose
+    /// names cannot be proven.
+    #[serde(default)]
+    lines: Option<i64>,
+    #[serde(default)]
+    lines_hash: Option<String>,
 }
 
 /// What one rate applies to.
@@ -47,7 +54,7 @@ struct TaxTold {
 pub async fn prove(tx: &Tx, counts: &Counts, seen: &mut Seen) -> Result<i64, VerifyError> {
     let mut last = EventId::from_uuid(uuid::Uuid::nil());
     let mut numbers: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    let mut proven = 0;
+    let (mut proven, mut lines) = (0, 0);
     loop {
         let page = proof::facts_of_none(tx, last, PAGE).await?;
         let Some(end) = page.last() else { break };
@@ -63,7 +70,8 @@ pub async fn prove(tx: &Tx, counts: &Counts, seen: &mut Seen) -> Result<i64, Ver
         let ids: Vec<InvoiceId> = issued.iter().map(|(_, told)| told.invoice).collect();
         let mut found = Found::gather(tx, &ids).await?;
         for (fact, told) in issued {
-            found.proves(fact, &told, seen)?;
+            let charges = found.proves(fact, &told, seen)?;
+            lines += invoice_lines::prove(tx, &bill(&told), charges).await?;
             let (series, count) = told.number.rsplit_once('-').unwrap_or(("", ""));
             let count = count.parse().map_err(|_| Row("events", &fact.id).differs(told.number.clone(), "a number"))?;
             numbers.entry(series.to_owned()).or_default().push(count);
@@ -74,8 +82,21 @@ pub async fn prove(tx: &Tx, counts: &Counts, seen: &mut Seen) -> Result<i64, Ver
         let facts = format!("{proven}, as many as events tell of");
         return Err(Row("invoices", &"").differs(counts.invoices.to_string(), facts).into());
     }
+    Row("invoice_lines", &"").same("number of lines", counts.invoice_lines, lines)?;
     gapless(tx, numbers).await?;
     Ok(proven)
+}
+
+/// What the lines of an invoice are proven by.
+fn bill(told: &Issued) -> Billed<'_> {
+    Billed {
+        invoice: told.invoice,
+        subscription: told.subscription,
+        bill: &told.bill,
+        taxes: told.taxes.iter().map(|tax| (tax.rate.as_str(), (tax.net, tax.tax))).collect(),
+        lines: told.lines,
+        hash: told.lines_hash.as_deref(),
+    }
 }
 
 /// Numbers of a series and year are 1 to the counter's last, each once.
@@ -120,7 +141,8 @@ impl Found {
         Ok(found)
     }
 
-    fn proves(&mut self, fact: &Fact, told: &Issued, seen: &mut Seen) -> Result<(), Difference> {
+    /// Proves an invoice; how many charges are on it.
+    fn proves(&mut self, fact: &Fact, told: &Issued, seen: &mut Seen) -> Result<i64, Difference> {
         let named = Row("invoices", &told.invoice);
         let row = self.rows.remove(&told.invoice).ok_or_else(|| named.missing(fact.id))?;
         named.same("subscription_id", row.subscription, told.subscription)?;
@@ -139,7 +161,8 @@ impl Found {
             return Err(named.differs(format!("taxes {}", row.taxes), format!("{:?}", told.taxes)));
         }
         self.adds_up(named, told)?;
-        self.is_posted(fact, told, seen)
+        self.is_posted(fact, told, seen)?;
+        Ok(self.sums.get(&told.invoice).into_iter().flatten().map(|sum| sum.charges).sum())
     }
 
     /// The sums are those of the charges on this bill, and tax was taken once on each.

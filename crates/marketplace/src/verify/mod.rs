@@ -12,6 +12,7 @@ mod days;
 mod evidence;
 mod extra;
 mod invoice;
+mod invoice_lines;
 mod line;
 mod month;
 mod payment;

@@ -16,8 +16,10 @@ pub struct Table {
 
 /// Tables that stay behind. Sessions and leases are of running processes and browsers: a copy that began with them would
 /// hand a person's session to a second installation, and wait for a process that is not there. `seaql_migrations` says
-/// which steps the schema has, which a restore makes by taking them.
-pub const LEFT_BEHIND: &[&str] = &["sessions", "leases", "seaql_migrations"];
+/// which steps the schema has, which a restore makes by taking them. The others are what SQLite's triggers keep of the rows
+/// that are loaded.
+pub const LEFT_BEHIND: &[&str] =
+    &["sessions", "leases", "seaql_migrations", "renewals", "organization_grams", "subscription_grams"];
 
 /// What a backup holds. Checkouts under way are in it, so that a person goes on where they were.
 pub const TABLES: &[Table] = &[
@@ -296,6 +298,20 @@ pub const TABLES: &[Table] = &[
         name: "provider_customers",
         key: &["subscription_id"],
         columns: &[("subscription_id", Uuid), ("customer", Text)],
+    },
+    Table {
+        name: "invoice_lines",
+        key: &["invoice_id", "place"],
+        columns: &[
+            ("invoice_id", Uuid),
+            ("place", Int),
+            ("charge_id", Uuid),
+            ("slug", Text),
+            ("name", Text),
+            ("offer_name", Text),
+            ("tax", Int),
+            ("organization_net", Int),
+        ],
     },
 ];
 

@@ -140,6 +140,8 @@ pub struct BilledProof {
     pub tax_rate: String,
     /// Minor units.
     pub net: i64,
+    /// How many they are.
+    pub charges: i64,
 }
 
 /// Invoices by their ids, and what their charges come to.
@@ -154,13 +156,14 @@ pub async fn invoices(
     let rows = read_all("invoices", &rows, crate::invoices::invoice)?;
     let sums = looked_up(reads, ids, |set| {
         format!(
-            "SELECT i.id, c.tax_rate, CAST(SUM(c.amount) AS BIGINT) AS net FROM {set} JOIN invoices i ON i.id = r.id \
+            "SELECT i.id, c.tax_rate, CAST(SUM(c.amount) AS BIGINT) AS net, COUNT(*) AS charges FROM {set} JOIN invoices i ON i.id = r.id \
              JOIN charges c ON c.subscription_id = i.subscription_id AND c.bill = i.bill GROUP BY i.id, c.tax_rate"
         )
     })
     .await?;
     let sums = read_all("charges", &sums, |row| {
-        Ok(BilledProof { invoice: row.id("id")?, tax_rate: row.text("tax_rate")?, net: row.int("net")? })
+        let (invoice, tax_rate) = (row.id("id")?, row.text("tax_rate")?);
+        Ok(BilledProof { invoice, tax_rate, net: row.int("net")?, charges: row.int("charges")? })
     })?;
     Ok((rows, sums))
 }
@@ -181,6 +184,75 @@ pub async fn payments(reads: &impl Reads, ids: &[PaymentId]) -> Result<Vec<Payme
 pub async fn allocations(reads: &impl Reads, ids: &[AllocationId]) -> Result<Vec<AllocationRow>, StoreError> {
     let rows = looked_up(reads, ids, |set| format!("SELECT a.* FROM {set} JOIN allocations a ON a.id = r.id")).await?;
     read_all("allocations", &rows, crate::payments::allocation)
+}
+
+/// A line of an invoice with what its charge says, where there is one.
+#[derive(Clone, Debug)]
+pub struct LineProof {
+    /// Its place.
+    pub place: i64,
+    /// Its charge.
+    pub charge: ChargeId,
+    /// The organization's name in addresses, its name, and the offer's.
+    pub names: [String; 3],
+    /// Its part of the tax, minor units.
+    pub tax: i64,
+    /// What all lines of its organization come to, minor units.
+    pub organization_net: i64,
+    /// What it charges; none where there is no such charge.
+    pub charged: Option<LineCharge>,
+}
+
+/// What a line charges.
+#[derive(Clone, Debug)]
+pub struct LineCharge {
+    /// Who pays.
+    pub subscription: SubscriptionId,
+    /// The month on whose first day it is billed.
+    pub bill: String,
+    /// For whom.
+    pub organization: OrganizationId,
+    /// Percent; empty for none.
+    pub tax_rate: String,
+    /// Minor units.
+    pub amount: i64,
+}
+
+/// Lines of an invoice after a place, in order.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn invoice_lines(
+    reads: &impl Reads,
+    invoice: InvoiceId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<LineProof>, StoreError> {
+    let sql = "SELECT l.place, l.charge_id, l.slug, l.name, l.offer_name, l.tax, l.organization_net, \
+         c.subscription_id, c.bill, c.organization_id, c.tax_rate, c.amount \
+         FROM invoice_lines l LEFT JOIN charges c ON c.id = l.charge_id \
+         WHERE l.invoice_id = $1 AND l.place > $2 ORDER BY l.place LIMIT $3";
+    let rows = reads.rows(sql, vec![invoice.uuid().into(), after.into(), limit.into()]).await?;
+    read_all("invoice_lines", &rows, |row| {
+        let charged = match row.maybe_id("subscription_id")? {
+            None => None,
+            Some(subscription) => Some(LineCharge {
+                subscription,
+                bill: row.text("bill")?,
+                organization: row.id("organization_id")?,
+                tax_rate: row.text("tax_rate")?,
+                amount: row.int("amount")?,
+            }),
+        };
+        Ok(LineProof {
+            place: row.int("place")?,
+            charge: row.id("charge_id")?,
+            names: [row.text("slug")?, row.text("name")?, row.text("offer_name")?],
+            tax: row.int("tax")?,
+            organization_net: row.int("organization_net")?,
+            charged,
+        })
+    })
 }
 
 /// The counters of invoice numbers: name and last number.
