@@ -5,12 +5,12 @@ use tests::{Actor, App, Billing, Options, Page, Visitor, join_all, on_both};
 
 on_both! {
     r_42_upcoming_is_what_is_issued: Options::at("2018-04-15T10:00:00Z").config(RATES);
-    r_43_numbers_have_no_gaps: Options::at("2018-11-20T10:00:00Z").seed(&payers());
+    r_43_numbers_have_no_gaps: Options::at("2018-11-20T10:00:00Z").seed(&payers()).config(PATIENT);
     r_42_nothing_is_no_invoice: Options::at("2018-04-30T10:00:00Z");
     r_42_currencies_of_none_and_three_digits: Options::at("2018-04-15T10:00:00Z").more_offers(ODD).seed(&odd());
     r_7_who_sees_invoices: Options::at("2018-04-15T10:00:00Z");
     r_7_what_others_charge_is_the_payers_to_see: Options::at("2018-04-15T10:00:00Z");
-    r_42_upcoming_waits_for_the_job: Options::at("2018-04-15T10:00:00Z").config(RATES);
+    r_42_upcoming_waits_for_the_job: Options::at("2018-04-15T10:00:00Z").config(&format!("{RATES}{PATIENT}"));
     r_14_who_cannot_pay_has_nothing_renewed_to_come: Options::at("2018-04-15T10:00:00Z");
     r_42_charges_go_on_a_bill_that_is_open: Options::at("2018-04-15T10:00:00Z");
     invoices_as_pages: Options::at("2018-04-15T10:00:00Z").config(RATES);
@@ -19,6 +19,8 @@ on_both! {
 
 const SUE: &str = "sue@fabrikam.example";
 const USERS: &str = "ms.vss-vstsuser";
+/// Time enough for nobody to be dunned.
+const PATIENT: &str = "[payments]\ndue_days = 365\n";
 const RATES: &str = r#"
 [seller]
 name = "Purser Sales"
