@@ -11,6 +11,7 @@ mod m0002_shop;
 mod m0003_months;
 mod m0004_invoices;
 mod m0005_links;
+mod m0008_usage;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_months::Migration),
             Box::new(m0004_invoices::Migration),
             Box::new(m0005_links::Migration),
+            Box::new(m0008_usage::Migration),
         ]
     }
 }

@@ -19,5 +19,6 @@ mod purchases;
 mod quotes;
 mod reading;
 mod rights;
+mod usage;
 mod verify;
 mod walk;

@@ -102,6 +102,7 @@ ids! {
     PublisherId "pub" "a publisher",
     InvoiceId "inv" "an invoice",
     CheckoutId "chk" "a hosted checkout",
+    UsageBatchId "use" "what was counted of a report of metered use for one organization",
 }
 
 fn encode(value: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {

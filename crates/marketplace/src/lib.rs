@@ -11,6 +11,7 @@ pub mod command;
 pub mod decide;
 pub mod explain;
 pub mod invoicing;
+pub mod metered;
 pub mod order;
 pub mod policy;
 pub mod question;
@@ -22,6 +23,7 @@ pub mod seed;
 pub mod shelf;
 pub mod till;
 pub mod turn;
+pub mod usage;
 pub mod verify;
 
 pub use policy::Policy;

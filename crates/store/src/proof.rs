@@ -5,12 +5,14 @@
 
 mod rows;
 mod trail;
+mod usage;
 
 pub use rows::{
     BilledProof, ChargeProof, EntitlementProof, LinkProof, PriceProof, PurchaseProof, TransferProof, charges, counters,
     currencies, entitlements_after, invoices, links, prices, purchases, transfers,
 };
 pub use trail::{Fact, checkpoints, event_without_block, facts_after, facts_of_none, next_number, unchained_blocks};
+pub use usage::{UsageMonthProof, UsageProof, usage_months_after, usage_rows};
 
 use crate::row::Row;
 use crate::sheet::{Columns, Kind, Sheet, source};
@@ -100,6 +102,8 @@ pub struct Counts {
     pub checkpoints: i64,
     /// Invoices.
     pub invoices: i64,
+    /// Usage events.
+    pub usage: i64,
 }
 
 /// Counts the tables.
@@ -112,7 +116,8 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
          (SELECT COUNT(*) FROM entitlements) AS entitlements, (SELECT COUNT(*) FROM events) AS events, \
          (SELECT COUNT(*) FROM blocks WHERE number IS NOT NULL) AS chained, \
          (SELECT COUNT(*) FROM blocks WHERE number IS NULL) AS unchained, \
-         (SELECT COUNT(*) FROM checkpoints) AS checkpoints, (SELECT COUNT(*) FROM invoices) AS invoices";
+         (SELECT COUNT(*) FROM checkpoints) AS checkpoints, (SELECT COUNT(*) FROM invoices) AS invoices, \
+         (SELECT COUNT(*) FROM usage_events) AS usage";
     let rows = reads.rows(sql, vec![]).await?;
     let Some(row) = rows.first() else { return Ok(Counts::default()) };
     Ok(Counts {
@@ -127,6 +132,7 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
         unchained: row.int("unchained")?,
         checkpoints: row.int("checkpoints")?,
         invoices: row.int("invoices")?,
+        usage: row.int("usage")?,
     })
 }
 
