@@ -43,11 +43,6 @@ async fn switch(app: &App, on: bool, cap: Option<i64>) -> Value {
     app.as_(SUE).await.post("/v1/purchases", body).await.status(201)
 }
 
-/// Real time, for tests of several processes: a test clock belongs to one.
-fn now() -> String {
-    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
-}
-
 fn event(id: &str, quantity: i64, at: &str) -> Value {
     json!({ "id": id, "organization": "tailspin", "offer": LOAD, "quantity": quantity, "at": at })
 }
@@ -194,7 +189,7 @@ async fn r_40_the_cap_holds_whatever_is_at_once(app: &App) {
     let platform = app.platform().await;
     let other = app.another_server();
     switch(app, true, Some(1_000)).await;
-    let at = &now();
+    let at = &tests::now();
     let reports = (0..30).map(|number| {
         let platform = if number % 2 == 0 { platform.clone() } else { platform.at(&other.url) };
         async move {
@@ -263,7 +258,7 @@ async fn r_41_repeats_at_once_in_two_processes(app: &App) {
     let fabrikam = json!({ "organization": "fabrikam", "items": [{ "offer": LOAD, "metered": { "on": true } }],
         "billing": { "subscription": app.as_(SUE).await.subscription("Fabrikam Production").await } });
     app.as_("ada@fabrikam.example").await.post("/v1/purchases", fabrikam).await.status(201);
-    let at = &now();
+    let at = &tests::now();
     let reports = (0..16).map(|number| {
         let platform = if number % 2 == 0 { platform.clone() } else { platform.at(&other.url) };
         async move {
@@ -518,7 +513,7 @@ async fn r_53_other_processes_learn_of_the_cap(app: &App) {
     let path = format!("/v1/organizations/tailspin/allowance/{LOAD}");
     switch(app, true, Some(100)).await;
     assert_eq!(elsewhere.get(&path).await.ok()["usable"], 100);
-    report(&platform, &[event("a", 100, &now())]).await;
+    report(&platform, &[event("a", 100, &tests::now())]).await;
     let seen = async || (elsewhere.get(&path).await.ok()["reasons"][0]["code"] == "over_cap").then_some(());
     tests::eventually("the cap in another process", std::time::Duration::from_secs(4), seen).await;
 }
