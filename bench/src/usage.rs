@@ -215,8 +215,8 @@ pub fn alone(options: &Alone) {
         let transaction = file.transaction_with_behavior(TransactionBehavior::Immediate).expect("a transaction");
         {
             let mut insert = transaction.prepare_cached(INSERT).expect("a statement");
-            let batch = uuid::Uuid::from_u64_pair(written, random.next());
-            let some = uuid::Uuid::from_u64_pair(random.next(), 7);
+            let batch = uuid::Uuid::from_u64_pair(written, random.next()).into_bytes();
+            let some = uuid::Uuid::from_u64_pair(random.next(), 7).into_bytes();
             for place in 0..options.events {
                 insert
                     .execute(params![batch, place, id(&mut random), some, some, 1 + random.below(9), at])
