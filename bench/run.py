@@ -17,9 +17,10 @@ sys.dont_write_bytecode = True
 import data
 import months
 import pages
+import usage
 from harness import HERE, ROOT, YARDSTICK, Postgres, Process, Purser, busy, end_all, measured, resident_mib
 
-PARTS = "postgres,sqlite,spread,history,growth,memory,reads,start,pages,months"
+PARTS = "postgres,sqlite,spread,history,growth,memory,reads,start,pages,months,usage"
 QUIET = 0.15  # cores that others may use before a case begins
 DISTURBED = 0.2  # cores used by others above which a figure is a hint only
 
@@ -318,7 +319,7 @@ class Run:
     def run(self):
         alone = {}
         needs_postgres = {"postgres", "history", "growth", "memory", "reads", "sqlite"} & set(self.a.parts)
-        if needs_postgres or {"pages", "months"} & set(self.a.parts):
+        if needs_postgres or {"pages", "months", "usage"} & set(self.a.parts):
             self.pg = Postgres(self.work)
         if needs_postgres:
             data.load_postgres(self.pg, self.work, self.purser, "bench_rows", self.a.organizations, False)
@@ -344,6 +345,8 @@ class Run:
             pages.run(self)
         if "months" in self.a.parts:
             months.run(self)
+        if "usage" in self.a.parts:
+            usage.run(self)
         return alone
 
 
@@ -371,7 +374,7 @@ def table(run, alone):
             print(json.dumps(line))
     pages.table(run)
     for line in run.lines:
-        if line["case"] == "month":
+        if line["case"] in ("month", "usage"):
             print(json.dumps(line))
     for text in run.missed:
         print("short of its goal: " + text)

@@ -16,6 +16,7 @@ mod pages;
 mod people;
 mod pick;
 mod reads;
+mod usage;
 
 use clap::{Parser, Subcommand};
 
@@ -35,6 +36,10 @@ enum Command {
     Load(load::Options),
     /// Reads of allowances over HTTP.
     Reads(reads::Options),
+    /// Reports of metered use over HTTP.
+    Usage(usage::Options),
+    /// The rows of usage events written by SQLite alone.
+    UsageAlone(usage::Alone),
     /// Pages, by their addresses.
     Pages(pages::Options),
     /// A bare actix-web handler that checks tokens as the server does and answers a constant.
@@ -47,6 +52,8 @@ fn main() {
     match Cli::parse().command {
         Command::Load(options) => single().block_on(load::run(options)),
         Command::Reads(options) => single().block_on(reads::run(options)),
+        Command::Usage(options) => single().block_on(usage::run(options)),
+        Command::UsageAlone(options) => usage::alone(&options),
         Command::Pages(options) => single().block_on(pages::run(options)),
         Command::Bare(options) => bare::run(&options),
         Command::Commits(options) => commits::run(&options),

@@ -13,6 +13,7 @@ mod m0004_invoices;
 mod m0005_links;
 mod m0006_invoice_lines;
 mod m0007_kept;
+mod m0008_usage;
 mod m0010_payments;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_links::Migration),
             Box::new(m0006_invoice_lines::Migration),
             Box::new(m0007_kept::Migration),
+            Box::new(m0008_usage::Migration),
             Box::new(m0010_payments::Migration),
         ]
     }

@@ -83,6 +83,11 @@ macro_rules! on_both {
     )+};
 }
 
+/// Real time, for tests of several processes: a test clock belongs to one.
+pub fn now() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
 /// A number that whoever runs the tests may set in the environment.
 pub fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().map_or(otherwise, |value| value.parse().expect("a number"))

@@ -190,7 +190,15 @@ async fn a_backup_of_an_earlier_version_is_brought_up_to_date(app: &App) {
     app.prints(&["backup", &file]);
     let mut now: Vec<String> = lines(&file);
     let mut trailer: Value = serde_json::from_str(&now.pop().expect("a trailer")).expect("JSON");
-    let steps = ["m0002_shop", "m0003_months", "m0004_invoices", "m0005_links", "m0006_invoice_lines", "m0007_kept"];
+    let steps = [
+        "m0002_shop",
+        "m0003_months",
+        "m0004_invoices",
+        "m0005_links",
+        "m0006_invoice_lines",
+        "m0007_kept",
+        "m0008_usage",
+    ];
     let steps: String = steps.iter().chain(&["m0010_payments"]).map(|step| format!(",\"{step}\"")).collect();
     assert!(now[0].contains(&steps), "{}", now[0]);
     let mut earlier = vec![now[0].replace(&steps, "")];
@@ -200,6 +208,8 @@ async fn a_backup_of_an_earlier_version_is_brought_up_to_date(app: &App) {
         "counters",
         "invoices",
         "invoice_lines",
+        "usage_events",
+        "usage_months",
         "payments",
         "allocations",
         "simulated_payments",

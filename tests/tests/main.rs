@@ -22,5 +22,6 @@ mod quotes;
 mod reading;
 mod rights;
 mod search;
+mod usage;
 mod verify;
 mod walk;

@@ -61,6 +61,24 @@ const DAMAGE: &[(&str, &str)] = &[
     ("transfers", "UPDATE transfers SET amount = amount + 1 WHERE debit LIKE 'receivable/%'"),
     ("transfers", "DELETE FROM transfers WHERE debit LIKE 'receivable/%'"),
     ("events", "DELETE FROM events WHERE kind = 'invoice.issued'"),
+    // metered use
+    ("usage_events", "UPDATE usage_events SET quantity = quantity + 1"),
+    ("usage_events", "UPDATE usage_events SET id = id || 'x'"),
+    ("usage_events", "UPDATE usage_events SET month = '2018-05-01' WHERE month = '2018-04-01'"),
+    ("usage_events", "UPDATE usage_events SET at = at + 1"),
+    ("usage_events", "UPDATE usage_events SET organization_id = offer_id"),
+    ("usage_events", "DELETE FROM usage_events"),
+    ("usage_months", "UPDATE usage_months SET used = used + 1"),
+    ("usage_months", "UPDATE usage_months SET late = late + 1 WHERE late < used"),
+    ("usage_months", "UPDATE usage_months SET month = '2018-03-01' WHERE month = '2018-04-01'"),
+    ("usage_months", "UPDATE usage_months SET open = (1 = 1) WHERE month = '2018-04-01'"),
+    ("usage_months", "UPDATE usage_months SET open = (1 = 0) WHERE month = '2018-05-01'"),
+    ("usage_months", "DELETE FROM usage_months"),
+    ("charges", "UPDATE charges SET amount = amount + 1 WHERE basis LIKE '%\"usage\"%'"),
+    ("charges", "UPDATE charges SET basis = replace(basis, '\"late\":0', '\"late\":1') WHERE basis LIKE '%\"usage\"%'"),
+    ("charges", "UPDATE charges SET tax_rate = '19' WHERE basis LIKE '%\"usage\"%'"),
+    ("charges", "DELETE FROM charges WHERE basis LIKE '%\"usage\"%'"),
+    ("events", "DELETE FROM events WHERE kind = 'usage.counted'"),
     // entitlement
     ("entitlements", "UPDATE entitlements SET committed = committed + 1"),
     ("entitlements", "UPDATE entitlements SET next = next + 1"),
@@ -98,7 +116,9 @@ async fn one_tampered_row_is_found(app: &App) {
     let all = [("ms.vss-vstsuser", 5), ("berichthaus.tfstimetracker", 12)];
     ada.buys_all("fabrikam", &all, Billing::Existing(&payer)).await.status(201);
     ada.buys("fabrikam", "ms.vss-vstsuser", 7, Billing::Linked).await.status(201);
+    used(app, "2018-04-15T09:00:00Z").await;
     app.move_clock("2018-05-02T00:00:00Z").await;
+    used(app, "2018-05-01T09:00:00Z").await;
     ada.buys("fabrikam", "ms.vss-vstsuser", 9, Billing::Linked).await.status(201);
     app.events().await;
     app.stop().await;
@@ -124,6 +144,18 @@ async fn one_tampered_row_is_found(app: &App) {
     assert!(missed.is_empty(), "verify did not find:\n{}", missed.join("\n"));
 }
 
+/// Load testing is used, above what is included and below.
+async fn used(app: &App, at: &str) {
+    let (ada, platform) = (app.as_("ada@fabrikam.example").await, app.platform().await);
+    let items = serde_json::json!([{ "offer": "ms.load-testing", "metered": { "on": true } }]);
+    ada.post("/v1/purchases", serde_json::json!({ "organization": "fabrikam", "items": items })).await.status(201);
+    let event = |n: i64| {
+        serde_json::json!({ "id": format!("{at}-{n}"), "organization": "fabrikam", "offer": "ms.load-testing",
+            "quantity": 20_000 + n, "at": at })
+    };
+    platform.post("/v1/usage", serde_json::json!([event(1), event(2)])).await.ok();
+}
+
 /// The damage done to one row only, the first that it fits.
 fn one_row(table: &str, damage: &str) -> String {
     let key = match table {
@@ -132,6 +164,7 @@ fn one_row(table: &str, damage: &str) -> String {
         "unbilled" | "renewals" => "subscription_id",
         "counters" => "name",
         "invoice_lines" => "charge_id",
+        "usage_months" => "month",
         _ => "id",
     };
     let (act, fits) = damage.split_once(" WHERE ").unwrap_or((damage, "1 = 1"));

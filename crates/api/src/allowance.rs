@@ -9,17 +9,22 @@ use kernel::{
 };
 use marketplace::book::usable;
 use marketplace::catalogue::{Offer, OfferKind};
+use marketplace::metered::{Meter, is_paid_for};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use store::till::EntitlementRow;
+use store::usage::OpenRow;
 use store::{Db, StoreError};
 
 /// Most organizations, names and keys that are remembered; one in memory is some 300 bytes.
 const MOST: usize = 50_000;
 /// Most people remembered of one organization.
 const MOST_PEOPLE: usize = 1_000;
+/// How long an entry with metered use is believed at most, in microseconds: it also hangs on how the payer stands, which no
+/// event of the organization tells.
+const METERED_TIME: i64 = 5_000_000;
 
 /// A map that forgets everything when it is full: simpler than an order of use, and what is asked for comes back.
 #[derive(Debug)]
@@ -49,7 +54,38 @@ struct Entry {
     loaded_at: i64,
     stale: AtomicBool,
     held: Vec<EntitlementRow>,
+    used: Vec<OpenRow>,
+    /// Whether a payer pays for metered use.
+    paid_for: bool,
     people: Bounded<UserId, Option<(OrganizationRole, AccessLevel)>>,
+}
+
+impl Entry {
+    async fn load(db: &Db, organization: OrganizationId) -> Result<Self, StoreError> {
+        let loaded_at = micros(SystemClock.now());
+        let held = store::entitlements::of_organization(db, organization).await?;
+        let used = store::usage::of_organization(db, organization).await?;
+        let mut entry = Self {
+            loaded_at,
+            stale: AtomicBool::new(false),
+            held,
+            used,
+            paid_for: true,
+            people: Bounded::new(MOST_PEOPLE),
+        };
+        if entry.is_metered() {
+            entry.paid_for = is_paid_for(store::usage::payer_status(db, organization).await?.as_deref());
+        }
+        Ok(entry)
+    }
+
+    fn is_metered(&self) -> bool {
+        self.held.iter().any(|row| row.metered)
+    }
+
+    fn is_believed(&self, now: i64) -> bool {
+        !self.is_metered() || now.saturating_sub(self.loaded_at) < METERED_TIME
+    }
 }
 
 /// The memory.
@@ -95,6 +131,22 @@ const NEEDS_BASIC: Why = Why {
     code: "needs_basic",
     message: "This person has stakeholder access only.",
     remedy: "Give the person basic access.",
+};
+
+const NOT_SWITCHED_ON: Why = Why {
+    code: "not_switched_on",
+    message: "Metered use of this offer is not switched on.",
+    remedy: "Switch it on for the organization.",
+};
+const NOT_PAID_FOR: Why = Why {
+    code: "past_due",
+    message: "Metered use has stopped: the subscription that pays for the organization cannot pay.",
+    remedy: "Have the subscription's owner pay what is open.",
+};
+const OVER_CAP: Why = Why {
+    code: "over_cap",
+    message: "All that may be used of this offer in this month is used.",
+    remedy: "Raise the cap, or wait for the first of the next month.",
 };
 
 /// The platform's question.
@@ -198,18 +250,13 @@ impl Allowances {
         let known = self.entries.get(&organization);
         if let Some(entry) = &known
             && !entry.stale.load(Ordering::Acquire)
+            && entry.is_believed(micros(SystemClock.now()))
         {
             return Ok(Arc::clone(entry));
         }
-        let loaded_at = micros(SystemClock.now());
-        match (store::entitlements::of_organization(db, organization).await, known) {
-            (Ok(held), _) => {
-                let entry = Arc::new(Entry {
-                    loaded_at,
-                    stale: AtomicBool::new(false),
-                    held,
-                    people: Bounded::new(MOST_PEOPLE),
-                });
+        match (Entry::load(db, organization).await, known) {
+            (Ok(entry), _) => {
+                let entry = Arc::new(entry);
                 self.entries.put(organization, Arc::clone(&entry));
                 Ok(entry)
             }
@@ -229,25 +276,25 @@ impl Allowances {
             None => None,
             Some(user) => Some(self.person(db, question.organization, user).await?),
         };
-        let as_of = if entry.stale.load(Ordering::Acquire) {
+        let believed = entry.is_believed(micros(SystemClock.now()));
+        let as_of = if entry.stale.load(Ordering::Acquire) || !believed {
             entry.loaded_at
         } else {
             entry.loaded_at.max(self.fresh.load(Ordering::Relaxed))
         };
-        let held = entry.held.iter().find(|row| row.offer == question.offer.id);
-        Ok(render(question.offer, held, person, now, from_micros(as_of)))
+        Ok(render(question.offer, &entry, person, now, from_micros(as_of)))
     }
 }
 
 fn render(
     offer: &Offer,
-    held: Option<&EntitlementRow>,
+    entry: &Entry,
     person: Option<Option<(OrganizationRole, AccessLevel)>>,
     now: Timestamp,
     as_of: Timestamp,
 ) -> String {
     let nothing;
-    let row = match held {
+    let row = match entry.held.iter().find(|row| row.offer == offer.id) {
         Some(row) => row,
         None => {
             let (organization, id): (OrganizationId, OfferId) = (kernel::Id::from_uuid(uuid::Uuid::nil()), offer.id);
@@ -255,21 +302,19 @@ fn render(
             &nothing
         }
     };
-    let mut units = usable(offer, row);
-    if row.metered {
-        units = units.saturating_add(if row.cap > 0 { row.cap } else { offer.definition.maximum });
-    }
-    let extension = offer.definition.kind == OfferKind::Extension;
-    let why = match person {
+    let (mut units, mut why) = if offer.definition.kind == OfferKind::LoadTesting {
+        metered(offer, row, entry, Month::of(now))
+    } else {
+        bought(offer, row)
+    };
+    why = match person {
         Some(None) => Some(NOT_A_MEMBER),
         Some(Some((_, AccessLevel::Stakeholder))) => Some(NEEDS_BASIC),
-        _ if units > 0 => None,
-        _ if row.next > 0 && row.committed == 0 => Some(SUSPENDED),
-        _ if extension && !row.installed && (row.committed > 0 || offer.definition.included > 0 || offer.is_free()) => {
-            Some(NOT_INSTALLED)
-        }
-        _ => Some(NOT_BOUGHT),
+        _ => why,
     };
+    if why.is_some() && row.metered {
+        units = 0;
+    }
     let until = if row.committed > 0 || row.metered {
         format!("\"{}\"", rfc3339(Month::of(now).next().start()))
     } else {
@@ -283,4 +328,31 @@ fn render(
         why.is_none(),
         rfc3339(as_of)
     )
+}
+
+/// Units of an offer that is sold by quantity, and why there are none.
+fn bought(offer: &Offer, row: &EntitlementRow) -> (i64, Option<Why>) {
+    let units = usable(offer, row);
+    let extension = offer.definition.kind == OfferKind::Extension;
+    let why = match row {
+        _ if units > 0 => None,
+        _ if row.next > 0 && row.committed == 0 => Some(SUSPENDED),
+        _ if extension && !row.installed && (row.committed > 0 || offer.definition.included > 0 || offer.is_free()) => {
+            Some(NOT_INSTALLED)
+        }
+        _ => Some(NOT_BOUGHT),
+    };
+    (units, why)
+}
+
+/// Units of a metered offer that are left of the month, and why it may not be used.
+fn metered(offer: &Offer, row: &EntitlementRow, entry: &Entry, month: Month) -> (i64, Option<Why>) {
+    let meter = Meter::of(offer, row, &entry.used, month);
+    let why = match meter {
+        Meter { on: false, .. } => Some(NOT_SWITCHED_ON),
+        _ if !entry.paid_for => Some(NOT_PAID_FOR),
+        Meter { left: 0, .. } => Some(OVER_CAP),
+        _ => None,
+    };
+    (meter.left, why)
 }

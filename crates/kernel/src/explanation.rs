@@ -36,6 +36,27 @@ pub struct ChargeInputs {
     pub charged_before: i64,
 }
 
+/// Metered use of a month.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usage {
+    /// Units that were counted in the month.
+    pub used: i64,
+    /// How many of them were used in an earlier month and reported after it was billed.
+    pub late: i64,
+    /// Units of the month that are free.
+    pub included: i64,
+}
+
+impl Usage {
+    /// Units that are charged: what is above the included ones.
+    #[must_use]
+    pub const fn billed(self) -> i64 {
+        let above = self.used.saturating_sub(self.included);
+        if above > 0 { above } else { 0 }
+    }
+}
+
 /// Everything a charge follows from, and its amount. Who has this can recompute the amount without the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,13 +85,16 @@ pub struct ChargeBasis {
     pub charged_before: i64,
     /// What this charge is, in minor units, before tax; never below zero.
     pub amount: i64,
+    /// The use that is charged for; `after` is what of it is above the included units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// One step of an explanation. The names in `step` are fixed; `value` is an integer, a decimal or a fraction `a/b`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// `price_version`, `price_after` (one per part), `price_before`, `difference`, `days`, `exact`,
-    /// `earlier_this_month` or `rounding`.
+    /// `used`, `late`, `included`, `billed`, `price_version`, `price_after` (one per part), `price_before`, `difference`,
+    /// `days`, `exact`, `earlier_this_month` or `rounding`.
     pub step: String,
     /// A plain sentence part: "5 × 6.00 for paid units 1 to 5".
     pub detail: String,
@@ -101,9 +125,33 @@ impl ChargeBasis {
             accrued_before,
             charged_before,
             amount: 0,
+            usage: None,
         };
         basis.amount = basis.recomputed()?;
         Ok(basis)
+    }
+
+    /// Computes what a month's metered use costs, in arrears: the units above the included ones by the whole price
+    /// model, for a full month.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`]: more than 2^63 - 1 minor units.
+    pub fn of_use(
+        price: &Price,
+        (offer, currency, price_version): (String, Currency, i64),
+        usage: Usage,
+    ) -> Result<Self, MoneyError> {
+        let inputs = ChargeInputs {
+            offer,
+            currency,
+            price_version,
+            before: 0,
+            after: usage.billed(),
+            fraction: DayFraction { rule: DayRule::None, left: 1, of: 1 },
+            accrued_before: Exact::zero(),
+            charged_before: 0,
+        };
+        Ok(Self { usage: Some(usage), ..Self::compute(price, inputs)? })
     }
 
     /// The amount that follows from the rest, in minor units.
@@ -132,6 +180,15 @@ impl ChargeBasis {
         let Sums { before, difference, increase } = self.sums();
         let mut steps = Vec::with_capacity(USUAL_STEPS);
         let mut say = |step: &str, detail, value| steps.push(Step { step: step.to_owned(), detail, value });
+        if let Some(usage) = self.usage {
+            say("used", "units counted in the month".to_owned(), usage.used.to_string());
+            if usage.late > 0 {
+                let detail = "of them used in an earlier month, reported after it was billed".to_owned();
+                say("late", detail, usage.late.to_string());
+            }
+            say("included", "free every month".to_owned(), usage.included.to_string());
+            say("billed", format!("{} − {}, not below 0", usage.used, usage.included), usage.billed().to_string());
+        }
         say("price_version", format!("{} in {}", self.offer, self.currency), self.price_version.to_string());
         for share in self.spec.shares(self.after) {
             let detail = format!("{} for paid {}", Terms(&self.spec, share), Units(share.from, share.to));

@@ -104,6 +104,7 @@ ids! {
     PaymentId "pay" "a payment",
     AllocationId "alc" "what of a payment or credit went to an invoice",
     CheckoutId "chk" "a hosted checkout",
+    UsageBatchId "use" "what was counted of a report of metered use for one organization",
 }
 
 fn encode(value: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -19,14 +19,14 @@ pub mod text;
 pub use calendar::{DayFraction, DayRule, Month, parse_date};
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp, from_micros, micros, parse_rfc3339, rfc3339};
 pub use exact::Exact;
-pub use explanation::{ChargeBasis, ChargeInputs, Step};
+pub use explanation::{ChargeBasis, ChargeInputs, Step, Usage};
 pub use ids::{
     AllocationId, BlockId, ChargeId, CheckoutId, EventId, Id, IdSource, InvoiceId, LinkId, OfferId, OrganizationId,
-    PaymentId, PriceId, PublisherId, PurchaseId, ServiceKeyId, SubscriptionId, TransferId, UserId,
+    PaymentId, PriceId, PublisherId, PurchaseId, ServiceKeyId, SubscriptionId, TransferId, UsageBatchId, UserId,
 };
 pub use money::{Currency, Money, MoneyError, share_by_largest_remainder};
 pub use permission::{
     AccessLevel, OrganizationRole, Permission, Role, SubscriptionRole, granting_roles, grants, markdown,
 };
 pub use price::{Band, Model, Price, PriceFault, PriceFaultKind, PricePart, PriceSpec, UnitPrice};
-pub use text::{CountryCode, Email, IdempotencyKey, Name, Slug, TextError};
+pub use text::{CountryCode, Email, IdempotencyKey, Name, Slug, TextError, UsageId};

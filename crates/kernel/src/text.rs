@@ -91,6 +91,11 @@ text! {
     IdempotencyKey, idempotency_key
 }
 
+text! {
+    /// What the platform names a usage event by, for good: 1 to 255 printable ASCII characters.
+    UsageId, idempotency_key
+}
+
 fn slug(text: &str) -> Result<String, TextError> {
     let letter_or_digit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let begins_well = text.bytes().next().is_some_and(letter_or_digit);

@@ -3,6 +3,7 @@
 
 use crate::catalogue::Catalogue;
 use crate::lines::{Order, nets};
+use crate::metered::{self, Count};
 use crate::turn::full_month;
 use billing::Payer;
 use billing::invoice::{Document, Seller, Sums};
@@ -14,6 +15,7 @@ use serde::Serialize;
 use store::invoices::{self, BillLine, InvoiceRow, RenewalLine};
 use store::lines::{self, IssuedLine};
 use store::subscriptions::SubscriptionRow;
+use store::usage::{self, NamedUse};
 use store::{Reads, StoreError};
 
 /// For whom a line is.
@@ -45,7 +47,7 @@ pub struct Line {
     pub offer: String,
     /// The offer's name.
     pub name: String,
-    /// `purchase`: what was bought within the month; `renewal`: the month in advance.
+    /// `purchase`: what was bought within the month; `renewal`: the month in advance; `usage`: metered use of the month.
     pub kind: &'static str,
     /// The month of the service, by its first day.
     pub month: Month,
@@ -256,7 +258,9 @@ impl Upcoming<'_> {
         let waiting = invoices::first_waiting(reads, payer.id).await?;
         let behind =
             if payer.status.pays() { invoices::first_behind(reads, payer.id, self.month).await? } else { None };
-        let months = [waiting, behind.map(Month::next), Some(self.month.next())];
+        // What was used is charged whether its payer can pay or not.
+        let used = usage::of_payer(reads, payer.id, self.month).await?.into_iter().map(|line| line.row.month).min();
+        let months = [waiting, behind.map(Month::next), used.map(Month::next), Some(self.month.next())];
         Ok(months.into_iter().flatten().min().unwrap_or(self.month))
     }
 
@@ -269,6 +273,8 @@ impl Upcoming<'_> {
             let renewals = invoices::renewals(reads, payer.id, bill).await?;
             lines.extend(renewals.into_iter().filter_map(|line| self.renewed(line, payer, bill)));
         }
+        let used = usage::of_payer(reads, payer.id, bill).await?;
+        lines.extend(used.into_iter().filter_map(|line| self.used(line, payer)));
         Ok(lines)
     }
 
@@ -276,6 +282,28 @@ impl Upcoming<'_> {
         let offer = self.catalogue.offer(line.charge.offer);
         let name = offer.map(|offer| offer.definition.name.to_string()).unwrap_or_default();
         charged(line, name)
+    }
+
+    /// Metered use so far, as the month's turn will charge it.
+    pub(crate) fn used(&self, line: NamedUse, payer: &Payer) -> Option<Line> {
+        let NamedUse { row, slug, name } = line;
+        let offer = self.catalogue.offer(row.offer)?;
+        let basis = metered::charge(offer, payer.currency, row.month, Count { used: row.used, late: row.late })?;
+        (basis.amount != 0).then(|| Line {
+            organization: BilledOrganization { id: row.organization, slug, name },
+            offer: offer.slug.to_string(),
+            name: offer.definition.name.to_string(),
+            kind: "usage",
+            month: row.month,
+            quantity: Units { from: 0, to: basis.after },
+            amount: basis.money(),
+            tax_rate: self.taxes.on(payer.country, row.month.first_day()).as_str().to_owned(),
+            tax: Money::zero(payer.currency),
+            charge: None,
+            purchase: None,
+            why: basis.steps(),
+            organization_net: Money::zero(payer.currency),
+        })
     }
 
     pub(crate) fn renewed(&self, line: RenewalLine, payer: &Payer, month: Month) -> Option<Line> {
@@ -311,7 +339,11 @@ fn charged(line: BillLine, name: String) -> Result<Line, StoreError> {
         organization: BilledOrganization { id: charge.organization, slug, name: organization },
         offer: basis.offer.clone(),
         name,
-        kind: if renewal { "renewal" } else { "purchase" },
+        kind: match (&basis.usage, renewal) {
+            (Some(_), _) => "usage",
+            (None, true) => "renewal",
+            (None, false) => "purchase",
+        },
         month: charge.month,
         quantity: Units { from: basis.before, to: basis.after },
         amount: Money::new(charge.amount, charge.currency),

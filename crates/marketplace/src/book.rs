@@ -1,13 +1,15 @@
 //! What decisions may look at, in memory: the facts of a batch, brought up to date by each decision in turn.
 
 use crate::catalogue::{Catalogue, Offer};
+use crate::metered::Count;
 use crate::policy::Policy;
 use billing::{Payer, TaxRate};
 use kernel::{Exact, Money, Month, OfferId, OrganizationId, SubscriptionId, SubscriptionRole, Timestamp, UserId};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use store::StoreError;
-use store::till::{Ask, Earlier, EntitlementRow, Facts, Holdings, OrganizationRow};
+pub(crate) use store::till::EntitlementRow;
+use store::till::{Ask, Earlier, Facts, Holdings, OrganizationRow};
 
 /// An organization as a decision sees it.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct OrganizationBook {
     pub linked_in_batch: bool,
     /// What it has.
     pub entitlements: BTreeMap<OfferId, EntitlementRow>,
+    /// What it used of metered offers, by the month that it is counted in, of those that are not billed yet.
+    pub used: BTreeMap<(OfferId, Month), Count>,
     /// When something last happened to it: no later fact may stand before it.
     pub last_fact: Timestamp,
 }
@@ -33,13 +37,22 @@ pub struct PayerBook {
     pub renewals: BTreeMap<(OfferId, i64), i64>,
     /// What was charged and is on no invoice yet, by bill and tax rate.
     pub unbilled: BTreeMap<(Month, TaxRate), i64>,
+    /// How many organizations used so many units of what in which month, of those that are not billed yet.
+    pub used: BTreeMap<(OfferId, Month, i64), i64>,
 }
 
 impl PayerBook {
     /// A payer that nothing was charged to yet.
     #[must_use]
     pub fn new(payer: Payer) -> Self {
-        Self { payer, renewals: BTreeMap::new(), unbilled: BTreeMap::new() }
+        Self { payer, renewals: BTreeMap::new(), unbilled: BTreeMap::new(), used: BTreeMap::new() }
+    }
+
+    /// One organization's use of a month is billed.
+    pub fn close(&mut self, offer: OfferId, month: Month, used: i64) {
+        if let Some(count) = self.used.get_mut(&(offer, month, used)) {
+            *count = count.saturating_sub(1);
+        }
     }
 
     /// One organization's units for next month change.
@@ -125,6 +138,7 @@ impl Book {
                     link: facts.link.map(|(id, _)| id),
                     linked_in_batch: false,
                     entitlements: BTreeMap::new(),
+                    used: BTreeMap::new(),
                     // A link that was seeded in real time does not hold a test clock that starts before it.
                     last_fact: facts.link.map(|(_, at)| at).filter(|at| *at <= now).unwrap_or(Timestamp::UNIX_EPOCH),
                 });
@@ -156,6 +170,16 @@ impl Book {
         for row in holdings.unbilled {
             if let Some(payer) = self.payers.get_mut(&row.subscription) {
                 payer.unbilled.insert((row.bill, TaxRate::stored(&row.tax_rate)), row.amount);
+            }
+        }
+        for row in holdings.open {
+            if let Some(organization) = self.organizations.get_mut(&row.organization) {
+                organization.used.insert((row.offer, row.month), Count { used: row.used, late: row.late });
+            }
+        }
+        for row in holdings.used {
+            if let Some(payer) = self.payers.get_mut(&row.subscription) {
+                payer.used.insert((row.offer, row.month, row.used), row.organizations);
             }
         }
     }

@@ -71,6 +71,8 @@ pub struct Writes {
     pub purchase: Option<NewPurchase>,
     /// Charges.
     pub charges: Vec<NewCharge>,
+    /// Months of metered use that are charged with it.
+    pub closed: Vec<(OfferId, Month)>,
     /// What happened.
     pub event: NewEvent,
 }
@@ -335,8 +337,8 @@ fn buy(
     keep(book, organization, link.map(|(_, subscription)| subscription), rows.into_iter().map(|(_, row)| row), now);
 
     let purchase = NewPurchase { id, subscription, key: key.to_owned(), request_hash, answer: answer.clone() };
-    let caller = Some(caller);
-    let writes = Writes { caller, organization, at: now, created, link, purchase: Some(purchase), charges, event };
+    let (caller, purchase, closed) = (Some(caller), Some(purchase), Vec::new());
+    let writes = Writes { caller, organization, at: now, created, link, purchase, charges, closed, event };
     Decision::Write(Box::new(writes), answer)
 }
 
@@ -419,6 +421,7 @@ fn set_up(
         link: Some((link, subscription)),
         purchase: None,
         charges: Vec::new(),
+        closed: Vec::new(),
         event: event(command, "billing.set_up", now, &told),
     };
     Ok(Decision::Write(Box::new(writes), String::new()))
@@ -459,6 +462,7 @@ fn install(
         link: None,
         purchase: None,
         charges: Vec::new(),
+        closed: Vec::new(),
         event: event(command, kind, now, &told),
     };
     Ok(Decision::Write(Box::new(writes), String::new()))

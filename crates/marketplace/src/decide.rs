@@ -3,6 +3,7 @@
 
 use crate::book::{Book, OrganizationBook, PayerBook, Standing, nothing, too_large, usable, zero};
 use crate::catalogue::{Collection, Offer, OfferKind, OfferState};
+use crate::metered;
 use crate::order::{Ask, BillingChoice, Order};
 use crate::policy::Policy;
 use crate::quote::{BillingOutcome, DatedTotals, FromTo, LineView, QuoteBody};
@@ -265,7 +266,10 @@ pub fn need(policy: &Policy, offer: &Offer, currency: Currency, country: Country
 }
 
 fn grows(line: &Line) -> bool {
-    line.after.next > line.before.next || line.after.metered && !line.before.metered
+    // No cap is the highest.
+    let most = |row: &EntitlementRow| if row.cap > 0 { row.cap } else { i64::MAX };
+    let (before, after) = (&line.before, &line.after);
+    after.next > before.next || after.metered && (!before.metered || most(after) > most(before))
 }
 
 /// One item.
@@ -429,6 +433,7 @@ fn next_invoice(
         // What waits for this month's own bill is on the one before.
         let waits = payer.unbilled.iter().filter(|((bill, _), _)| *bill > Month::of(now));
         amounts.extend(waits.map(|((_, rate), minor)| (rate.clone(), Money::new(*minor, currency))));
+        amounts.extend(metered::so_far(book, payer, Month::of(now)).map_err(too_large)?);
     }
     if account.is_some_and(|payer| !payer.payer.status.pays()) {
         return Totals::of(amounts, currency).map_err(too_large);

@@ -84,7 +84,14 @@ fn text(
         ("offer", format!("{} ({})", basis.offer, charge.offer)),
         ("paid units", format!("{} before, {} after", basis.before, basis.after)),
         ("subscription", payer.to_owned()),
-        ("purchase", if renewal { "none: the month was renewed".to_owned() } else { charge.purchase.to_string() }),
+        (
+            "purchase",
+            match (&basis.usage, renewal) {
+                (Some(_), _) => "none: metered use of the month".to_owned(),
+                (None, true) => "none: the month was renewed".to_owned(),
+                (None, false) => charge.purchase.to_string(),
+            },
+        ),
         (if renewal { "charged" } else { "bought" }, rfc3339(charge.at)),
         ("for the month", format!("{first}, until {}", charge.month.next().first_day())),
     ];

@@ -12,6 +12,7 @@ pub mod decide;
 pub mod explain;
 pub mod invoicing;
 pub mod lines;
+pub mod metered;
 pub mod order;
 pub mod policy;
 pub mod question;
@@ -24,6 +25,7 @@ pub mod shelf;
 pub mod till;
 pub mod turn;
 pub mod upcoming;
+pub mod usage;
 pub mod verify;
 
 pub use policy::Policy;

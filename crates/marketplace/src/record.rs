@@ -19,6 +19,7 @@ pub fn record(book: &Book, writes: Vec<Writes>, ids: &mut IdSource, at: Timestam
         payer_rows(&mut record, &write);
         purchase_row(&mut record, &write);
         charge_rows(&mut record, &write, &mut unbilled);
+        record.closed.extend(write.closed.iter().map(|(offer, month)| (write.organization, *offer, *month)));
         events.push(write.event);
     }
     (record.events, record.blocks) = audit::seal(events, ids, at, origin);

@@ -1,10 +1,12 @@
-//! The month's turn: committed becomes next and the month is charged in full, once an organization and month, by
-//! whoever comes first: the job, or a command of the new month. Pure, as all decisions.
+//! The month's turn: committed becomes next and the month is charged in full, and metered use of the month before
+//! is charged in arrears, once an organization and month, by whoever comes first: the job, or a command of the new
+//! month. Pure, as all decisions.
 
-use crate::book::{Book, OrganizationBook, PayerBook};
+use crate::book::{Book, OrganizationBook};
 use crate::catalogue::Offer;
 use crate::command::{NewCharge, State, Writes, keep, partner_share};
 use crate::decide::Line;
+use crate::metered::{self, Closed, ClosedMonth};
 use billing::invoice::bill;
 use billing::ledger::{Share, postings_of_charge};
 use billing::{Payer, TaxRate};
@@ -29,6 +31,8 @@ struct Turned {
     /// Whether the payer could not pay, so that nothing was charged and nothing is usable.
     suspended: bool,
     lines: Vec<TurnedLine>,
+    /// Metered use of the months before.
+    usage: Vec<ClosedMonth>,
 }
 
 #[derive(Serialize)]
@@ -62,14 +66,16 @@ pub fn turn(
     writes
 }
 
-/// The first month up to `until` that something paid of the organization has not come to.
+/// The first month up to `until` that something paid or metered of the organization has not come to.
 fn next_due(held: &OrganizationBook, until: Month) -> Option<Month> {
-    let paid = |row: &&EntitlementRow| is_due(row, until);
-    held.entitlements.values().filter(paid).map(|row| row.month.next()).min()
+    let due = |row: &&EntitlementRow| is_due(held, row, until);
+    held.entitlements.values().filter(due).map(|row| row.month.next()).min()
 }
 
-fn is_due(row: &EntitlementRow, month: Month) -> bool {
-    row.month < month && (row.next > 0 || row.committed > 0)
+fn is_due(held: &OrganizationBook, row: &EntitlementRow, month: Month) -> bool {
+    // What was switched off within its month is still to be charged for.
+    let used = || held.used.keys().any(|(offer, counted)| *offer == row.offer && *counted < month);
+    row.month < month && (row.next > 0 || row.committed > 0 || row.metered || used())
 }
 
 fn one(
@@ -85,9 +91,13 @@ fn one(
     let currency = payer.as_ref().map_or(book.policy.platform_currency, |payer| payer.currency);
     let paying = payer.as_ref().filter(|payer| payer.status.pays());
     let rate = payer.as_ref().map_or_else(TaxRate::none, |p| book.policy.taxes.on(p.country, month.first_day()));
-    let rows: Vec<EntitlementRow> = held.entitlements.values().filter(|row| is_due(row, month)).cloned().collect();
+    let rows: Vec<EntitlementRow> =
+        held.entitlements.values().filter(|row| is_due(held, row, month)).cloned().collect();
+    let account = held.link.and_then(|link| book.payers.get(&link));
+    let closed = account.map(|account| metered::close(book, held, account, month, (now, ids))).unwrap_or_default();
+    let Closed { months: usage, mut charges } = closed;
 
-    let (mut charges, mut lines, mut after) = (Vec::new(), Vec::with_capacity(rows.len()), Vec::new());
+    let (mut lines, mut after) = (Vec::with_capacity(rows.len()), Vec::new());
     for before in rows {
         let offer = book.catalogue.offer(before.offer).cloned()?;
         let line = renewed(offer, before, month, (paying, currency), now);
@@ -118,10 +128,10 @@ fn one(
         tax_rate: rate.as_str().to_owned(),
         suspended: paying.is_none(),
         lines,
+        usage,
     };
-    if let Some(account) = payer.and_then(|payer| book.payers.get_mut(&payer.id)) {
-        owe(account, &charges, &rate);
-    }
+    let closed: Vec<(OfferId, Month)> = told.usage.iter().map(|use_| (use_.offer, use_.month)).collect();
+    owe(book, organization, &charges, &closed);
     keep(book, organization, None, after.into_iter(), now);
     let public = serde_json::to_string(&told).unwrap_or_default();
     let event = NewEvent {
@@ -132,13 +142,21 @@ fn one(
         public,
         private: None,
     };
-    Some(Writes { caller: None, organization, at: now, created: None, link: None, purchase: None, charges, event })
+    let (caller, created, link, purchase) = (None, None, None, None);
+    Some(Writes { caller, organization, at: now, created, link, purchase, charges, closed, event })
 }
 
-/// What the payer will be billed for it.
-fn owe(account: &mut PayerBook, charges: &[NewCharge], rate: &TaxRate) {
+/// What the payer will be billed for it, and no longer for what was used and is closed.
+fn owe(book: &mut Book, organization: OrganizationId, charges: &[NewCharge], closed: &[(OfferId, Month)]) {
+    let Some(held) = book.organizations.get_mut(&organization) else { return };
+    let Some(account) = held.link.and_then(|link| book.payers.get_mut(&link)) else { return };
+    for (offer, month) in closed {
+        if let Some(count) = held.used.remove(&(*offer, *month)) {
+            account.close(*offer, *month, count.used);
+        }
+    }
     for charge in charges {
-        let sum = account.unbilled.entry((charge.bill, rate.clone())).or_insert(0);
+        let sum = account.unbilled.entry((charge.bill, charge.tax_rate.clone())).or_insert(0);
         *sum = sum.saturating_add(charge.line.now.minor());
     }
 }

@@ -10,7 +10,7 @@ use kernel::{Money, Month, OfferId, OrganizationId};
 use std::collections::HashMap;
 use store::coming::{self, Stretch};
 use store::subscriptions::SubscriptionRow;
-use store::{Reads, StoreError};
+use store::{Reads, StoreError, usage};
 
 /// Where a page begins: an organization, and how many of its lines stand on pages before.
 pub type From = (OrganizationId, i64);
@@ -20,7 +20,7 @@ type Some = (Vec<Line>, Option<From>);
 
 impl Upcoming<'_> {
     /// At most `limit` lines of a payer's next bill from a place on, in the order of organizations' ids, with the bill's
-    /// sums; and where the next page begins. While a month is turning the whole bill is worked out, in its own order, and
+    /// sums; and where the next page begins. While a month is turning, and with metered use on it, the whole bill is worked out, in its own order, and
     /// there is no next page.
     ///
     /// # Errors
@@ -34,7 +34,8 @@ impl Upcoming<'_> {
     ) -> Result<(Bill, Option<From>), StoreError> {
         let payer = Payer::try_from(row).map_err(StoreError::corrupt)?;
         let bill = self.first(reads, &payer).await?;
-        if bill <= self.month {
+        let metered = !usage::of_payer(reads, payer.id, bill).await?.is_empty();
+        if metered || bill <= self.month {
             return Ok((self.of(reads, row).await?, None));
         }
         let (sums, in_all) = self.sums(reads, &payer, bill).await?;

@@ -72,6 +72,7 @@ impl Shop {
             link: linked.then_some(subscription),
             linked_in_batch: false,
             entitlements: BTreeMap::new(),
+            used: BTreeMap::new(),
             last_fact: Timestamp::UNIX_EPOCH,
         };
         let book = Book {

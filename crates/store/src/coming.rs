@@ -2,6 +2,7 @@
 
 use crate::invoices::{BillLine, RenewalLine};
 use crate::row::Row;
+use crate::usage::{OpenRow, open_row};
 use crate::{Reads, StoreError};
 use kernel::{Id, Month, OfferId, OrganizationId, SubscriptionId};
 use sea_orm::{DatabaseBackend, Value};
@@ -20,6 +21,8 @@ pub struct ComingRow {
     pub charged: i64,
     /// Paid units that the next month will bill, by offer.
     pub renewals: Vec<(OfferId, i64)>,
+    /// Metered use that is not billed yet.
+    pub used: Vec<OpenRow>,
 }
 
 /// The parts of organizations billed to a payer as they stand in `month`, by id, after one.
@@ -53,6 +56,7 @@ pub async fn of_payer(
             name: row.text("name")?,
             charged: row.int("charged")?,
             renewals: Vec::new(),
+            used: Vec::new(),
         });
     }
     let sql = format!(
@@ -63,8 +67,18 @@ pub async fn of_payer(
     for row in reads.rows(&sql, values()).await? {
         renewals.entry(row.id("organization_id")?).or_default().push((row.id("offer_id")?, row.int("next")?));
     }
+    let sql = format!(
+        "SELECT u.organization_id, u.offer_id, u.month, u.used, u.late FROM usage_months u \
+         JOIN (SELECT o.id {page}) p ON p.id = u.organization_id WHERE u.open ORDER BY u.offer_id, u.month"
+    );
+    let mut used: HashMap<OrganizationId, Vec<OpenRow>> = HashMap::new();
+    for row in reads.rows(&sql, values()).await? {
+        let row = open_row(&row)?;
+        used.entry(row.organization).or_default().push(row);
+    }
     for row in &mut rows {
         row.renewals = renewals.remove(&row.organization).unwrap_or_default();
+        row.used = used.remove(&row.organization).unwrap_or_default();
     }
     Ok(rows)
 }

@@ -105,7 +105,9 @@ pub async fn earliest(reads: &impl Reads, month: Month) -> Result<Option<Month>,
 /// As [`StoreError`] says.
 pub async fn waits(reads: &impl Reads, payer: SubscriptionId, month: Month) -> Result<bool, StoreError> {
     let sql = "SELECT e.offer_id FROM links l JOIN entitlements e ON e.organization_id = l.organization_id \
-         WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND e.month < $2 AND (e.next > 0 OR e.committed > 0) LIMIT 1";
+         WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND e.month < $2 AND (e.next > 0 OR e.committed > 0 \
+         OR e.metered OR EXISTS (SELECT 1 FROM usage_months u WHERE u.organization_id = l.organization_id AND u.open \
+         AND u.month < $2)) LIMIT 1";
     let rows = reads.rows(sql, vec![payer.uuid().into(), month.to_string().into()]).await?;
     Ok(!rows.is_empty())
 }

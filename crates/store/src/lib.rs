@@ -26,6 +26,7 @@ pub mod settings;
 pub mod sheet;
 pub mod subscriptions;
 pub mod till;
+pub mod usage;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]

@@ -4,7 +4,7 @@ use crate::row::Row;
 use crate::{Reads, StoreError};
 use kernel::{Id, Month, OrganizationId};
 
-/// Organizations with something paid of a month before `month`, by id, after one.
+/// Organizations with something paid or metered of a month before `month`, by id, after one.
 ///
 /// # Errors
 /// As [`StoreError`] says.
@@ -15,24 +15,32 @@ pub async fn due(
     limit: i64,
 ) -> Result<Vec<OrganizationId>, StoreError> {
     let after = after.map_or(uuid::Uuid::nil(), Id::uuid);
+    // What was switched off within its month is still to be charged for.
     let rows = reads
         .rows(
-            "SELECT DISTINCT organization_id FROM entitlements \
-             WHERE month < $1 AND (next > 0 OR committed > 0) AND organization_id > $2 ORDER BY organization_id LIMIT $3",
+            "SELECT organization_id FROM (SELECT DISTINCT organization_id FROM entitlements \
+             WHERE month < $1 AND (next > 0 OR committed > 0 OR metered) AND organization_id > $2 \
+             ORDER BY organization_id LIMIT $3) e \
+             UNION SELECT organization_id FROM (SELECT DISTINCT organization_id FROM usage_months \
+             WHERE open AND month < $1 AND organization_id > $2 ORDER BY organization_id LIMIT $3) u \
+             ORDER BY organization_id LIMIT $3",
             vec![month.to_string().into(), after.into(), limit.into()],
         )
         .await?;
     rows.iter().map(|row| row.id("organization_id")).collect()
 }
 
-/// The earliest month that something paid is still of, if it is before `month`.
+/// The earliest month that something paid or metered is still of, if it is before `month`.
 ///
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn earliest(reads: &impl Reads, month: Month) -> Result<Option<Month>, StoreError> {
     let rows = reads
         .rows(
-            "SELECT month FROM entitlements WHERE month < $1 AND (next > 0 OR committed > 0) ORDER BY month LIMIT 1",
+            "SELECT month FROM (SELECT month FROM entitlements \
+             WHERE month < $1 AND (next > 0 OR committed > 0 OR metered) ORDER BY month LIMIT 1) e \
+             UNION SELECT month FROM (SELECT month FROM usage_months WHERE open AND month < $1 ORDER BY month LIMIT 1) u \
+             ORDER BY month LIMIT 1",
             vec![month.to_string().into()],
         )
         .await?;

@@ -3,7 +3,7 @@
 
 use crate::db::DbOptions;
 use crate::row::Row;
-use crate::{Db, StoreError, audit, till};
+use crate::{Db, StoreError, audit, till, usage};
 use migrations::{Migrator, MigratorTrait};
 use sea_orm::DatabaseBackend::Sqlite;
 use std::time::Duration;
@@ -28,6 +28,7 @@ async fn no_statement_of_a_batch_reads_a_whole_table() {
         }
         let chain = audit::chain_statement(Sqlite);
         let mut statements = vec![till::facts_statement(Sqlite), till::holdings_statement(Sqlite), &chain];
+        statements.extend([usage::meters_statement(Sqlite), usage::known_statement(Sqlite)]);
         statements.extend(till::record_statement(Sqlite).split(";\n"));
         for statement in statements {
             // The payers of the batch, which a statement gathers itself.

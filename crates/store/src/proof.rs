@@ -5,6 +5,7 @@
 
 mod rows;
 mod trail;
+mod usage;
 
 pub use rows::{
     BilledProof, ChargeProof, EntitlementProof, LineCharge, LineProof, LinkProof, PriceProof, PurchaseProof,
@@ -12,6 +13,7 @@ pub use rows::{
     payments, prices, purchases, transfers,
 };
 pub use trail::{Fact, checkpoints, event_without_block, facts_after, facts_of_none, next_number, unchained_blocks};
+pub use usage::{UsageMonthProof, UsageProof, usage_months_after, usage_rows};
 
 use crate::row::Row;
 use crate::sheet::{Columns, Kind, Sheet, source};
@@ -107,6 +109,8 @@ pub struct Counts {
     pub allocations: i64,
     /// Their lines.
     pub invoice_lines: i64,
+    /// Usage events.
+    pub usage: i64,
 }
 
 /// Counts the tables.
@@ -121,7 +125,8 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
          (SELECT COUNT(*) FROM blocks WHERE number IS NULL) AS unchained, \
          (SELECT COUNT(*) FROM checkpoints) AS checkpoints, (SELECT COUNT(*) FROM invoices) AS invoices, \
          (SELECT COUNT(*) FROM payments) AS payments, (SELECT COUNT(*) FROM allocations) AS allocations, \
-         (SELECT COUNT(*) FROM invoice_lines) AS invoice_lines";
+         (SELECT COUNT(*) FROM invoice_lines) AS invoice_lines, \
+         (SELECT COUNT(*) FROM usage_events) AS usage";
     let rows = reads.rows(sql, vec![]).await?;
     let Some(row) = rows.first() else { return Ok(Counts::default()) };
     Ok(Counts {
@@ -139,6 +144,7 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
         payments: row.int("payments")?,
         allocations: row.int("allocations")?,
         invoice_lines: row.int("invoice_lines")?,
+        usage: row.int("usage")?,
     })
 }
 

@@ -4,6 +4,7 @@ use crate::audit::{BLOCKS, EVENTS};
 use crate::row::Row;
 use crate::sheet::{Columns, Kind, Sheet, insert_statement, or_nil, source};
 use crate::subscriptions::SubscriptionRow;
+use crate::usage::OpenRow;
 use crate::{Reads, StoreError, Tx};
 use kernel::{
     CountryCode, Exact, Id, Month, OfferId, OrganizationId, OrganizationRole, Slug, SubscriptionId, SubscriptionRole,
@@ -136,6 +137,21 @@ pub struct UnbilledRow {
     pub amount: i64,
 }
 
+/// How many organizations of a payer used so much of an offer in a month that is not billed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedRow {
+    /// The payer.
+    pub subscription: SubscriptionId,
+    /// The offer.
+    pub offer: OfferId,
+    /// The month that it is counted in.
+    pub month: Month,
+    /// Units an organization.
+    pub used: i64,
+    /// Organizations with that number.
+    pub organizations: i64,
+}
+
 /// What the organizations of a batch have, and what their payers will be billed.
 #[derive(Clone, Debug, Default)]
 pub struct Holdings {
@@ -145,6 +161,10 @@ pub struct Holdings {
     pub renewals: Vec<RenewalRow>,
     /// Of their payers.
     pub unbilled: Vec<UnbilledRow>,
+    /// Metered use of the organizations asked for that is not billed yet.
+    pub open: Vec<OpenRow>,
+    /// The same of their payers.
+    pub used: Vec<UsedRow>,
 }
 
 const ASKS: Columns =
@@ -279,6 +299,9 @@ pub async fn facts(reads: &impl Reads, asks: &[Ask]) -> Result<Loaded, StoreErro
     Ok(loaded)
 }
 
+/// The organizations billed to a payer `p`.
+const LINKED: &str = "l.subscription_id = p.id AND l.ended_at IS NULL";
+
 const HELD: Columns = &[("organization", Kind::Uuid), ("chosen", Kind::Uuid), ("bill", Kind::Bool)];
 
 pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
@@ -289,8 +312,11 @@ pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
         let rows = source(backend, HELD, 1);
         let linked = found(backend, "subscription_id", "links", "l", LIVE_LINK);
         let held = each(backend, "*", "entitlements", "e", "e.organization_id = r.organization");
+        let links = each(backend, "organization_id", "links", "l", LINKED);
         let renewed = renewed(backend);
         let unbilled = each(backend, "*", "unbilled", "u", "u.subscription_id = p.id");
+        let open = each(backend, "*", "usage_months", "u", "u.organization_id = r.organization AND u.open");
+        let used = each(backend, "*", "usage_months", "u", "u.organization_id = l.organization_id AND u.open");
         format!(
             "WITH payer AS (SELECT DISTINCT COALESCE(l.subscription_id, r.chosen) AS id FROM {rows} {linked} WHERE r.bill) \
              SELECT 0 AS part, e.organization_id AS owner, e.offer_id AS offer, e.committed AS a, e.next AS b, \
@@ -302,7 +328,13 @@ pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
              {renewed} \
              UNION ALL \
              SELECT 2, u.subscription_id, u.subscription_id, u.amount, 0, 0, 0, 0, 0, 0, u.month, u.tax_rate \
-             FROM payer p {unbilled}"
+             FROM payer p {unbilled} \
+             UNION ALL \
+             SELECT 3, u.organization_id, u.offer_id, u.used, u.late, 0, 0, 0, 0, 0, u.month, '' FROM {rows} {open} \
+             UNION ALL \
+             SELECT 4, p.id, u.offer_id, u.used, COUNT(*), 0, 0, 0, 0, 0, u.month, '' \
+             FROM payer p {links} {used} \
+             GROUP BY p.id, u.offer_id, u.used, u.month"
         )
     })
 }
@@ -315,7 +347,7 @@ fn renewed(backend: DatabaseBackend) -> String {
              FROM payer p CROSS JOIN renewals k ON k.subscription_id = p.id"
             .to_owned();
     }
-    let links = each(backend, "organization_id", "links", "l", "l.subscription_id = p.id AND l.ended_at IS NULL");
+    let links = each(backend, "organization_id", "links", "l", LINKED);
     let next = "e.organization_id = l.organization_id AND e.next > 0";
     let renewed = each(backend, "offer_id, next", "entitlements", "e", next);
     format!(
@@ -365,11 +397,25 @@ pub async fn holdings(reads: &impl Reads, asks: &[Ask]) -> Result<Holdings, Stor
                 next: row.int("a")?,
                 organizations: row.int("b")?,
             }),
-            _ => holdings.unbilled.push(UnbilledRow {
+            2 => holdings.unbilled.push(UnbilledRow {
                 subscription: row.id("owner")?,
                 bill: row.word("month")?,
                 tax_rate: row.text("words")?,
                 amount: row.int("a")?,
+            }),
+            3 => holdings.open.push(OpenRow {
+                organization: row.id("owner")?,
+                offer: row.id("offer")?,
+                month: row.word("month")?,
+                used: row.int("a")?,
+                late: row.int("b")?,
+            }),
+            _ => holdings.used.push(UsedRow {
+                subscription: row.id("owner")?,
+                offer: row.id("offer")?,
+                month: row.word("month")?,
+                used: row.int("a")?,
+                organizations: row.int("b")?,
             }),
         }
     }
@@ -399,6 +445,8 @@ pub struct Record {
     pub events: Sheet,
     /// Their block.
     pub blocks: Sheet,
+    /// Months of metered use that were charged and take no more.
+    pub closed: Vec<(OrganizationId, OfferId, Month)>,
 }
 
 /// Columns of the ledger's rows.
@@ -521,6 +569,7 @@ impl Default for Record {
             unbilled: u,
             events,
             blocks,
+            closed: Vec::new(),
         }
     }
 }
@@ -576,6 +625,7 @@ pub(crate) fn record_statement(backend: DatabaseBackend) -> &'static str {
 /// [`StoreError::Conflict`] where a fact was written by another first; else as [`StoreError`] says.
 pub async fn record(tx: &Tx, record: Record) -> Result<(), StoreError> {
     let (backend, expected) = (tx.backend(), record.entitlements.len());
+    crate::usage::close(tx, &record.closed).await?;
     let values: Vec<Value> = record.into_sheets().into_iter().flat_map(|s| s.into_values(backend)).collect();
     let written = tx.query(record_statement(backend), values).await?;
     if written.len() != expected {

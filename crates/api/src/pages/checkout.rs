@@ -50,11 +50,12 @@ async fn begin(state: Data<State>, form: Form<Fields>) -> Result<HttpResponse, P
     };
     let mut item = ItemRequest { offer: offer.slug.to_string(), quantity: None, from: None, metered: None };
     if offer.definition.kind == OfferKind::LoadTesting {
-        item.metered = Some(Metered { on: field(&fields, "on") != "no", cap: None });
+        let on = field(&fields, "on") != "no";
+        item.metered = Some(Metered { on, cap: field(&fields, "cap").parse().ok().filter(|_| on) });
     } else {
         item.quantity = field(&fields, "quantity").parse().ok();
     }
-    let counted = field(&fields, "counted") == "yes" && item.quantity.is_some();
+    let counted = field(&fields, "counted") == "yes" && (item.quantity.is_some() || item.metered.is_some());
     let draft = Draft { organization, items: vec![item], billing: None, counted };
     let id = Checkout::begin(&state, visitor.id, &draft).await?;
     Ok(see_other(&format!("/checkout/{id}")))

@@ -274,6 +274,10 @@ fn parts(lines: Vec<Line>, upcoming: bool, locale: Locale) -> Vec<Part> {
     for line in lines {
         let what = match line.kind {
             "renewal" => format!("{} for {} {}", line.quantity.to, month_name(line.month), line.month.year()),
+            "usage" => {
+                let units = locale.number(line.quantity.to);
+                format!("{units} used above the included ones, {} {}", month_name(line.month), line.month.year())
+            }
             _ => {
                 let (from, to) = (line.quantity.from, line.quantity.to);
                 format!("{from} → {to}, rest of {} {}", month_name(line.month), line.month.year())

@@ -17,12 +17,14 @@ use askama::Template;
 use kernel::{Currency, Money, Month, OrganizationId, Permission, Role, SubscriptionId, grants};
 use marketplace::book::usable;
 use marketplace::catalogue::{Catalogue, Offer, OfferKind};
+use marketplace::metered::Meter;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::Arc;
 use store::organizations::Standing;
 use store::purchases::PurchaseRow;
 use store::till::EntitlementRow;
+use store::usage::OpenRow;
 
 /// Rows of a list.
 const ROWS: i64 = 25;
@@ -123,7 +125,16 @@ struct Has {
     /// What the paid total will be.
     total: i64,
     paid: bool,
-    metered: bool,
+    meter: Option<Metered>,
+}
+
+/// Metered use of an offer.
+struct Metered {
+    on: bool,
+    /// `1,200 of 5,000 used this month`
+    words: String,
+    /// The cap as a form sends it; empty for none.
+    cap: String,
 }
 
 /// How billing stands, in words.
@@ -188,7 +199,8 @@ async fn show(
         None => state.policy.platform_currency,
     };
     let month = Month::of(state.now());
-    let view = View { catalogue: &catalogue, held: &held, month, currency, locale: visitor.locale };
+    let used = store::usage::of_organization(&state.db, id).await.map_err(store_problem)?;
+    let view = View { catalogue: &catalogue, held: &held, used: &used, month, currency, locale: visitor.locale };
     let (rows, next) = view.rows(query.0.after.as_deref());
     let latest = store::purchases::of_organization(&state.db, id, None, LATEST).await.map_err(store_problem)?;
     let slug = standing.organization.slug.to_string();
@@ -251,6 +263,7 @@ pub async fn billing(
 struct View<'a> {
     catalogue: &'a Catalogue,
     held: &'a HashMap<kernel::OfferId, EntitlementRow>,
+    used: &'a [OpenRow],
     month: Month,
     currency: Currency,
     locale: Locale,
@@ -282,17 +295,19 @@ impl View<'_> {
     fn row(&self, offer: &Offer) -> Has {
         let none = marketplace::book::nothing(OrganizationId::from_uuid(uuid::Uuid::nil()), offer.id, self.month);
         let row = self.held.get(&offer.id).unwrap_or(&none);
-        let metered = offer.definition.kind == OfferKind::LoadTesting;
+        let meter =
+            (offer.definition.kind == OfferKind::LoadTesting).then(|| Meter::of(offer, row, self.used, self.month));
         let number = |count: i64| self.locale.number(count);
         let first = day(self.month.next().first_day());
         let mut tags = Vec::new();
         if row.installed {
             tags.push(Tag::new("good", "Installed"));
         }
-        if metered {
-            let cap = if row.cap > 0 { format!(", at most {}", number(row.cap)) } else { String::new() };
-            tags.push(if row.metered { Tag::new("good", format!("On{cap}")) } else { Tag::new("", "Off") });
-        }
+        tags.extend(meter.map(|meter| match meter {
+            Meter { on: false, .. } => Tag::new("", "Off"),
+            Meter { left: 0, .. } => Tag::new("warn", "At the cap"),
+            _ => Tag::new("good", "On"),
+        }));
         let next = (row.next != row.committed).then(|| {
             if row.next == 0 {
                 format!("ends on {first}")
@@ -306,14 +321,29 @@ impl View<'_> {
             kind: kind_words(offer.definition.kind).0,
             included: number(offer.definition.included),
             committed: number(row.committed),
-            usable: units(usable(offer, row), offer.definition.unit.as_str(), self.locale),
+            usable: units(
+                meter.map_or_else(|| usable(offer, row), |meter| meter.left),
+                offer.definition.unit.as_str(),
+                self.locale,
+            ),
             next,
             monthly: self.renewal(offer, row).map(|money| self.locale.money(money)).unwrap_or_default(),
             tags,
             total: row.next,
             paid: row.next > 0 || row.committed > 0,
-            metered,
+            meter: meter.map(|meter| self.meter(&meter, row)),
         }
+    }
+
+    fn meter(&self, meter: &Meter, row: &EntitlementRow) -> Metered {
+        let used = self.locale.number(meter.used);
+        let words = match meter.cap {
+            Some(cap) => format!("{used} of {} used this month", self.locale.number(cap)),
+            None if meter.on || meter.used > 0 => format!("{used} used this month, no cap"),
+            None => String::new(),
+        };
+        let cap = if row.cap > 0 { row.cap.to_string() } else { String::new() };
+        Metered { on: meter.on, words, cap }
     }
 
     /// A full month at next month's quantity.

@@ -20,6 +20,7 @@ use actix_web::{HttpRequest, HttpResponse, get, post};
 use askama::Template;
 use kernel::{Currency, Email, Money, Month, OrganizationId, Permission, SubscriptionRole, TextError};
 use marketplace::catalogue::Catalogue;
+use marketplace::metered::{self, Count};
 use marketplace::question::Desk;
 use serde::Deserialize;
 use store::coming::ComingRow;
@@ -166,6 +167,7 @@ struct Coming {
     slug: String,
     name: String,
     charged: String,
+    used: String,
     monthly: String,
 }
 
@@ -233,6 +235,7 @@ async fn subscription(
         slug: one.slug.clone(),
         name: one.name.clone(),
         charged: money(one.charged),
+        used: visitor.locale.money(used(one, &catalogue, row.currency)),
         monthly: visitor.locale.money(monthly(one, &catalogue, row.currency, first)),
     });
     let rows = rows.collect();
@@ -276,6 +279,15 @@ fn facts(row: &SubscriptionRow) -> Vec<(&'static str, String)> {
         ("Pays by", pays.to_owned()),
         ("Since", date(row.created_at.date_naive())),
     ]
+}
+
+/// What an organization used of metered offers and is not billed yet, before tax.
+fn used(row: &ComingRow, catalogue: &Catalogue, currency: Currency) -> Money {
+    let amounts = row.used.iter().filter_map(|use_| {
+        let count = Count { used: use_.used, late: use_.late };
+        metered::charge(catalogue.offer(use_.offer)?, currency, use_.month, count).map(|basis| basis.money())
+    });
+    amounts.fold(Money::zero(currency), |sum, one| sum.checked_add(one).unwrap_or(sum))
 }
 
 /// A full month of all that an organization renews, before tax.

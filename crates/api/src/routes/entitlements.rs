@@ -15,11 +15,13 @@ use chrono::NaiveDate;
 use kernel::{Email, Month, OrganizationId, Permission, Role, UserId, grants};
 use marketplace::book::{nothing, usable};
 use marketplace::catalogue::{Offer, OfferKind, OfferState};
+use marketplace::metered::{Meter, is_paid_for};
 use marketplace::order::{Act, Command};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
 use store::till::EntitlementRow;
+use store::usage::OpenRow;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 /// The routes of this file.
@@ -32,7 +34,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 struct Metered {
     /// Switched on.
     on: bool,
-    /// Most units a month; null for no limit.
+    /// Most units a month; null for no limit. A lower one than what is used already holds at that until the month ends.
     cap: Option<i64>,
     /// Units used this month.
     used: i64,
@@ -52,7 +54,7 @@ struct Entitlement {
     /// When `next` becomes `committed`.
     #[schema(value_type = String, format = Date)]
     next_on: NaiveDate,
-    /// Units that may be used now.
+    /// Units that may be used now; of a metered offer, what is left of the month.
     usable: i64,
     /// Seats that are assigned.
     assigned: i64,
@@ -66,7 +68,7 @@ struct Entitlement {
     /// Metered use; null where the offer is not metered.
     metered: Option<Metered>,
     /// `none`, `active`, `ending` where it is paid but will not be renewed, or `suspended` where its month came and the
-    /// subscription could not pay.
+    /// subscription could not pay, or it is metered and the subscription cannot pay now.
     state: &'static str,
     /// What is to be known about the state.
     #[schema(value_type = Vec<schema::Reason>)]
@@ -81,12 +83,14 @@ struct Entitlements {
     next: Option<String>,
 }
 
-fn view(offer: &Offer, held: Option<&EntitlementRow>, organization: OrganizationId, month: Month) -> Entitlement {
-    let none = nothing(organization, offer.id, month);
-    let row = held.unwrap_or(&none);
+fn view(offer: &Offer, has: &Has, month: Month) -> Entitlement {
+    let none = nothing(has.organization, offer.id, month);
+    let row = has.rows.get(&offer.id).unwrap_or(&none);
     let metered = offer.definition.kind == OfferKind::LoadTesting;
+    let meter = metered.then(|| Meter::of(offer, row, &has.used, month));
     let running = row.next > 0 || row.metered || (row.installed && offer.is_free());
-    let suspended = row.next > 0 && row.committed == 0;
+    let stopped = row.metered && !has.paid_for;
+    let suspended = row.next > 0 && row.committed == 0 || stopped;
     let state = match (suspended, running, row.committed > 0) {
         (true, ..) => "suspended",
         (_, true, _) => "active",
@@ -99,20 +103,36 @@ fn view(offer: &Offer, held: Option<&EntitlementRow>, organization: Organization
         committed: row.committed,
         next: row.next,
         next_on: month.next().first_day(),
-        usable: usable(offer, row),
+        usable: meter.map_or_else(|| usable(offer, row), |meter| if stopped { 0 } else { meter.left }),
         assigned: 0,
         maximum: offer.definition.maximum,
         installed: row.installed,
         trial: None,
-        metered: metered.then(|| Metered { on: row.metered, cap: (row.cap > 0).then_some(row.cap), used: 0 }),
+        metered: meter.map(|Meter { on, cap, used, .. }| Metered { on, cap, used }),
         state,
         reasons: if suspended { vec![ReasonCode::PastDue.into()] } else { Vec::new() },
     }
 }
 
-async fn held(state: &State, id: OrganizationId) -> Result<HashMap<kernel::OfferId, EntitlementRow>, Problem> {
+/// What an organization has, and used of it.
+struct Has {
+    organization: OrganizationId,
+    rows: HashMap<kernel::OfferId, EntitlementRow>,
+    used: Vec<OpenRow>,
+    /// Whether a payer pays for metered use.
+    paid_for: bool,
+}
+
+async fn held(state: &State, id: OrganizationId) -> Result<Has, Problem> {
     let rows = store::entitlements::of_organization(&state.db, id).await.map_err(store_problem)?;
-    Ok(rows.into_iter().map(|row| (row.offer, row)).collect())
+    let (mut used, mut paid_for) = (Vec::new(), true);
+    if !rows.is_empty() {
+        used = store::usage::of_organization(&state.db, id).await.map_err(store_problem)?;
+    }
+    if rows.iter().any(|row| row.metered) {
+        paid_for = is_paid_for(store::usage::payer_status(&state.db, id).await.map_err(store_problem)?.as_deref());
+    }
+    Ok(Has { organization: id, rows: rows.into_iter().map(|row| (row.offer, row)).collect(), used, paid_for })
 }
 
 /// Whether an offer is to be seen by who has `row` of it.
@@ -148,12 +168,12 @@ async fn list(
     let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
     let rows: Vec<Arc<Offer>> = catalogue
         .offers()
-        .filter(|offer| offer.slug.as_str() > after.as_str() && seen(offer, held.get(&offer.id)))
+        .filter(|offer| offer.slug.as_str() > after.as_str() && seen(offer, held.rows.get(&offer.id)))
         .take(most)
         .cloned()
         .collect();
     let cursor = |offer: &Arc<Offer>| offer.slug.to_string();
-    let page = Page::of(rows, limit, cursor, |offer| view(&offer, held.get(&offer.id), organization, month));
+    let page = Page::of(rows, limit, cursor, |offer| view(&offer, &held, month));
     Ok(HttpResponse::Ok().json(page))
 }
 
@@ -174,9 +194,9 @@ async fn show(state: Data<State>, caller: Caller, path: Path<(String, String)>) 
     let catalogue = state.catalogue().await?;
     let offer = catalogue
         .resolve(&named)
-        .filter(|offer| offer.definition.state == OfferState::Retired || seen(offer, held.get(&offer.id)))
+        .filter(|offer| offer.definition.state == OfferState::Retired || seen(offer, held.rows.get(&offer.id)))
         .ok_or_else(|| Problem::not_found("offer"))?;
-    Ok(HttpResponse::Ok().json(view(offer, held.get(&offer.id), organization, Month::of(state.now()))))
+    Ok(HttpResponse::Ok().json(view(offer, &held, Month::of(state.now()))))
 }
 
 /// Installs an extension; twice is once.

@@ -17,6 +17,7 @@ pub mod quotes;
 pub mod refusals;
 pub mod schema;
 pub mod subscriptions;
+pub mod usage;
 
 mod keys;
 mod limits;
@@ -31,6 +32,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub fn all(config: &mut ServiceConfig<'_>) {
     purchases::routes(config);
     entitlements::routes(config);
+    usage::routes(config);
     quotes::routes(config);
     operations::routes(config);
     offers::routes(config);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use kernel::{ChargeId, LinkId, PurchaseId};
-use store::proof::{self, ChargeProof, LinkProof, PurchaseProof, TransferProof};
+use store::proof::{self, ChargeProof, LinkProof, PurchaseProof, TransferProof, UsageProof};
 use store::{StoreError, Tx};
 
 use super::told::Told;
@@ -19,6 +19,8 @@ pub struct Evidence {
     pub transfers: HashMap<ChargeId, Vec<TransferProof>>,
     /// Links.
     pub links: HashMap<LinkId, LinkProof>,
+    /// Usage events of the report that is told of next.
+    pub usage: Vec<UsageProof>,
 }
 
 impl Evidence {
@@ -35,9 +37,9 @@ impl Evidence {
                     charges.extend(told.lines.iter().filter_map(|line| line.charge));
                     links.extend(told.link);
                 }
-                Told::Turned(told) => charges.extend(told.lines.iter().filter_map(|line| line.charge)),
+                Told::Turned(told) => charges.extend(told.charges()),
                 Told::SetUp(told) => links.push(told.link),
-                Told::Installation(..) | Told::Other => {}
+                Told::Installation(..) | Told::Counted(_) | Told::Other => {}
             }
         }
         let mut evidence = Self::default();

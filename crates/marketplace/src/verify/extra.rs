@@ -30,7 +30,7 @@ pub async fn none(tx: &Tx, counts: &Counts, seen: &Seen) -> Result<(), VerifyErr
     } else if counts.charges != seen.charges {
         named::<ChargeId>(tx, "charges", |told| match told {
             Told::Completed(told) => told.lines.iter().filter_map(|line| line.charge).map(Id::uuid).collect(),
-            Told::Turned(told) => told.lines.iter().filter_map(|line| line.charge).map(Id::uuid).collect(),
+            Told::Turned(told) => told.charges().map(Id::uuid).collect(),
             _ => Vec::new(),
         })
         .await?
@@ -43,6 +43,8 @@ pub async fn none(tx: &Tx, counts: &Counts, seen: &Seen) -> Result<(), VerifyErr
         })
         .await?
         .unwrap_or_else(|| Difference { table: "links", ..told(counts.links, seen.links) })
+    } else if counts.usage != seen.usage {
+        Difference { table: "usage_events", ..told(counts.usage, seen.usage) }
     } else {
         proof::transfer_without_charge(tx).await?.map_or_else(
             || Difference { table: "transfers", ..told(counts.transfers, seen.transfers) },

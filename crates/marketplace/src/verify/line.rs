@@ -69,6 +69,7 @@ impl Bought {
             tax: self.answered.step("tax").map_or("", |why| why.value.as_str()),
             before: self.line.before.committed,
             after: self.line.after.next,
+            usage: None,
         }
     }
 
@@ -103,6 +104,8 @@ pub struct Posted<'a> {
     pub before: i64,
     /// Units that are paid for then.
     pub after: i64,
+    /// The metered use that is charged: units, late ones among them, and how many are free.
+    pub usage: Option<(i64, i64, i64)>,
 }
 
 /// What came earlier this month.
@@ -129,6 +132,16 @@ struct Basis {
     accrued_before: String,
     charged_before: i64,
     amount: i64,
+    usage: Option<Usage>,
+}
+
+/// Metered use, as it is stored with its charge.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Usage {
+    used: i64,
+    late: i64,
+    included: i64,
 }
 
 /// Proves a line that follows `found`.
@@ -376,6 +389,10 @@ pub fn basis(
     named.same("basis.days_of", basis.days_of, of)?;
     named.same("basis.accrued_before", basis.accrued_before.as_str(), earlier.accrued.as_str())?;
     named.same("basis.charged_before", basis.charged_before, earlier.charged)?;
+    let usage = basis.usage.map(|Usage { used, late, included }| (used, late, included));
+    if usage != posted.usage {
+        return Err(named.differs(format!("basis.usage {usage:?}"), format!("{:?}", posted.usage)));
+    }
     named.same("basis.amount", basis.amount, worked.amount)
 }
 

@@ -20,6 +20,7 @@ mod purchase;
 mod replay;
 mod shop;
 mod told;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -123,6 +124,8 @@ pub struct Summary {
     pub invoices: i64,
     /// Payments, those that cards were asked for among them.
     pub payments: i64,
+    /// Usage events.
+    pub usage: i64,
     /// Events.
     pub events: i64,
     /// Blocks in the chain.
@@ -143,6 +146,7 @@ impl fmt::Display for Summary {
             charges,
             invoices,
             payments,
+            usage,
             events,
             blocks,
             unchained_blocks,
@@ -158,6 +162,9 @@ impl fmt::Display for Summary {
             f,
             "bought: {purchases} purchases of {organizations} organizations, {charges} charges, {invoices} invoices, {payments} payments"
         )?;
+        if *usage > 0 {
+            write!(f, "\nmetered: {usage} usage events")?;
+        }
         for (currency, minor) in charged {
             write!(f, "\ncharged: {} {currency}", checker::written(*minor, currency.digits()))?;
         }
@@ -195,6 +202,7 @@ async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> 
         charges: seen.charges,
         invoices,
         payments,
+        usage: seen.usage,
         events: counts.events,
         blocks,
         unchained_blocks: unchained,
@@ -210,6 +218,7 @@ struct Seen {
     charges: i64,
     transfers: i64,
     links: i64,
+    usage: i64,
     charged: BTreeMap<Currency, i128>,
 }
 
@@ -228,6 +237,10 @@ async fn replay_all(tx: &Tx, shop: &Shop, entitlements: i64) -> Result<Seen, Ver
             let told = page.iter().map(Told::of).collect::<Result<Vec<_>, _>>()?;
             let mut evidence = Evidence::gather(tx, &told).await?;
             for (fact, told) in page.iter().zip(told) {
+                if let Told::Counted(counted) = &told {
+                    // One report at a time, for a page of them may have many rows.
+                    evidence.usage = usage::rows(tx, counted).await?;
+                }
                 replay.tell(shop, fact, told, &mut evidence, &mut seen)?;
             }
         }
@@ -238,6 +251,6 @@ async fn replay_all(tx: &Tx, shop: &Shop, entitlements: i64) -> Result<Seen, Ver
 
 /// True where as many rows are stored as the facts say.
 fn complete(counts: &Counts, seen: &Seen) -> bool {
-    let stored = [counts.purchases, counts.charges, counts.transfers, counts.links];
-    stored == [seen.purchases, seen.charges, seen.transfers, seen.links]
+    let stored = [counts.purchases, counts.charges, counts.transfers, counts.links, counts.usage];
+    stored == [seen.purchases, seen.charges, seen.transfers, seen.links, seen.usage]
 }

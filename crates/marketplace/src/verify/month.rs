@@ -42,7 +42,7 @@ pub struct Renewed {
 /// # Errors
 /// [`Difference`] where a charge has no row.
 pub fn lines(fact: &Fact, told: Turned, evidence: &mut Evidence, seen: &mut Seen) -> Result<Vec<Renewed>, Difference> {
-    let Turned { organization, subscription, currency, month, tax_rate, suspended, lines } = told;
+    let Turned { organization, subscription, currency, month, tax_rate, suspended, lines, usage: _ } = told;
     let payer = subscription.zip(currency);
     let mut renewed = Vec::with_capacity(lines.len());
     for line in lines {
@@ -136,6 +136,7 @@ fn charge_is(
         tax: if renewed.tax_rate.is_empty() { "0" } else { &renewed.tax_rate },
         before: 0,
         after: renewed.line.after.committed,
+        usage: None,
     };
     let named = Row("charges", &charge.row.id);
     let basis: Value = serde_json::from_str(&charge.row.basis).unwrap_or_default();

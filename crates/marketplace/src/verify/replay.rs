@@ -15,7 +15,8 @@ use super::evidence::Evidence;
 use super::line::{self, Bought};
 use super::month::{self, Renewed};
 use super::shop::Shop;
-use super::told::{Completed, Installation, State, Told};
+use super::told::{Completed, Installation, State, Told, Turned};
+use super::usage::{Turning, Used};
 use super::{Difference, PAGE, Row, Seen, VerifyError, purchase};
 
 /// A change of an entitlement.
@@ -155,12 +156,14 @@ pub struct Replay {
     held: HashMap<(OrganizationId, OfferId), Held>,
     links: HashMap<OrganizationId, LinkId>,
     neutral: HashSet<PurchaseId>,
+    used: Used,
 }
 
 impl Replay {
     /// A share of the organizations, before their first event, with room for so many entitlements.
     pub fn new(share: (u64, u64), room: usize) -> Self {
-        Self { share, held: HashMap::with_capacity(room), links: HashMap::new(), neutral: HashSet::new() }
+        let (held, used) = (HashMap::with_capacity(room), Used::default());
+        Self { share, held, links: HashMap::new(), neutral: HashSet::new(), used }
     }
 
     /// Whether an organization is in this share. The last bits of its id are random.
@@ -192,7 +195,13 @@ impl Replay {
                 self.enter(shop, key, Change::Installed { event: fact.id, at: fact.at, told, on })
             }
             Told::Completed(told) => self.completed(shop, fact, *told, evidence, seen),
+            Told::Counted(told) => {
+                let rows = std::mem::take(&mut evidence.usage);
+                seen.usage += i64::try_from(rows.len()).unwrap_or(i64::MAX);
+                self.used.count(fact, &told, &rows)
+            }
             Told::Turned(told) => {
+                self.closed(shop, fact, &told, evidence, seen)?;
                 for renewed in month::lines(fact, *told, evidence, seen)? {
                     let key = (renewed.organization, renewed.line.offer);
                     self.enter(shop, key, Change::Renewed(Box::new(renewed)))?;
@@ -201,6 +210,27 @@ impl Replay {
             }
             Told::Other => Ok(()),
         }
+    }
+
+    /// A month that came charged what was used before it.
+    fn closed(
+        &mut self,
+        shop: &Shop,
+        fact: &Fact,
+        told: &Turned,
+        evidence: &mut Evidence,
+        seen: &mut Seen,
+    ) -> Result<(), Difference> {
+        let payer = told.subscription.zip(told.currency);
+        for closed in &told.usage {
+            let charge = match (closed.charge, told.currency) {
+                (Some(id), Some(currency)) => Some(purchase::charged(fact, id, currency, evidence, seen)?),
+                _ => None,
+            };
+            let turning = Turning { fact, organization: told.organization, payer, came: &told.month };
+            self.used.close(shop, turning, closed.clone(), charge.as_ref())?;
+        }
+        Ok(())
     }
 
     fn completed(
@@ -259,6 +289,12 @@ impl Replay {
     /// # Errors
     /// The first entitlement that is not what the events leave.
     pub async fn settle(mut self, tx: &Tx) -> Result<(), VerifyError> {
+        let came = |organization, offer| {
+            let held = self.held.get(&(organization, offer)).filter(|_| self.links.contains_key(&organization));
+            held.map(|held| held.state.month.clone())
+        };
+        let used = std::mem::take(&mut self.used);
+        used.settle(tx, |organization| self.has(organization), came).await?;
         let nil = uuid::Uuid::nil();
         let mut last = (OrganizationId::from_uuid(nil), OfferId::from_uuid(nil));
         loop {

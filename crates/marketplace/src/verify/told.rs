@@ -1,6 +1,6 @@
 //! What events and stored answers say, as far as the proof reads it.
 
-use kernel::{ChargeId, LinkId, OfferId, OrganizationId, PriceId, PurchaseId, SubscriptionId};
+use kernel::{ChargeId, LinkId, OfferId, OrganizationId, PriceId, PurchaseId, SubscriptionId, UsageBatchId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -94,6 +94,70 @@ pub struct Turned {
     pub suspended: bool,
     /// What was renewed or ended.
     pub lines: Vec<Line>,
+    /// Metered use of earlier months, which was charged.
+    #[serde(default)]
+    pub usage: Vec<Closed>,
+}
+
+impl Turned {
+    /// What was charged.
+    pub fn charges(&self) -> impl Iterator<Item = ChargeId> {
+        let renewed = self.lines.iter().filter_map(|line| line.charge);
+        renewed.chain(self.usage.iter().filter_map(|closed| closed.charge))
+    }
+}
+
+/// A month's use of an offer that the month's turn charged.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Closed {
+    /// Of what.
+    pub offer: OfferId,
+    /// The month that it was counted in, by its first day.
+    pub month: String,
+    /// Units.
+    pub used: i64,
+    /// How many of them were used in an earlier month.
+    pub late: i64,
+    /// How many are free.
+    pub included: i64,
+    /// The charge, if anything was charged.
+    pub charge: Option<ChargeId>,
+    /// Its amount, as people write it.
+    pub amount: String,
+    /// Percent; empty for none.
+    pub tax_rate: String,
+}
+
+/// `usage.counted`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Counted {
+    /// The report's rows.
+    pub batch: UsageBatchId,
+    /// Whose.
+    pub organization: OrganizationId,
+    /// What changed of its months.
+    pub months: Vec<CountedMonth>,
+    /// SHA-256 of the rows, hex.
+    pub rows: String,
+}
+
+/// What a report changed of a month.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CountedMonth {
+    /// Of what.
+    pub offer: OfferId,
+    /// The month, by its first day.
+    pub month: String,
+    /// Usage events.
+    pub events: i64,
+    /// Units before.
+    pub before: i64,
+    /// Units after.
+    pub after: i64,
+    /// Late ones before.
+    pub late_before: i64,
+    /// Late ones after.
+    pub late_after: i64,
 }
 
 /// `billing.set_up`.
@@ -173,6 +237,8 @@ pub enum Told {
     Turned(Box<Turned>),
     /// A link.
     SetUp(SetUp),
+    /// Metered use that was counted.
+    Counted(Box<Counted>),
     /// Installed (`true`) or removed.
     Installation(Box<Installation>, bool),
     /// Something that leaves none of the rows proven here.
@@ -200,6 +266,7 @@ impl Told {
             "purchase.completed" => Self::Completed(Box::new(read(fact)?)),
             "month.turned" => Self::Turned(Box::new(read(fact)?)),
             "billing.set_up" => Self::SetUp(read(fact)?),
+            "usage.counted" => Self::Counted(Box::new(read(fact)?)),
             "extension.installed" => Self::Installation(Box::new(read(fact)?), true),
             "extension.removed" => Self::Installation(Box::new(read(fact)?), false),
             _ => Self::Other,
@@ -209,6 +276,7 @@ impl Told {
             Self::Turned(told) => Some(told.organization),
             Self::SetUp(told) => Some(told.organization),
             Self::Installation(told, _) => Some(told.organization),
+            Self::Counted(told) => Some(told.organization),
             Self::Other => fact.organization,
         };
         if organization != fact.organization {

@@ -313,6 +313,32 @@ pub const TABLES: &[Table] = &[
             ("organization_net", Int),
         ],
     },
+    Table {
+        name: "usage_events",
+        key: &["batch", "place"],
+        columns: &[
+            ("batch", Uuid),
+            ("place", Int),
+            ("id", Text),
+            ("organization_id", Uuid),
+            ("offer_id", Uuid),
+            ("quantity", Int),
+            ("at", Int),
+            ("month", Text),
+        ],
+    },
+    Table {
+        name: "usage_months",
+        key: &["organization_id", "offer_id", "month"],
+        columns: &[
+            ("organization_id", Uuid),
+            ("offer_id", Uuid),
+            ("month", Text),
+            ("used", Int),
+            ("late", Int),
+            ("open", Bool),
+        ],
+    },
 ];
 
 /// Columns that PostgreSQL numbers by itself, which go on after the highest that was loaded.
