@@ -8,6 +8,7 @@ mod cli;
 mod clock;
 mod commands;
 mod config;
+mod documents;
 mod extract;
 mod jobs;
 mod months;

@@ -5,6 +5,7 @@ use super::locale::{Locale, date, month_name};
 use super::organizations::ListQuery;
 use super::visitor::Visitor;
 use super::wares::Tag;
+use crate::documents;
 use crate::extract::Query;
 use crate::problem::Problem;
 use crate::routes::invoices::{invoice, next_bill};
@@ -28,7 +29,7 @@ const LINES: usize = 30;
 
 /// The routes of this file.
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(list).service(coming).service(show);
+    config.service(list).service(coming).service(show).service(document);
 }
 
 struct Row {
@@ -122,6 +123,8 @@ struct InvoicePage {
     seller: Vec<String>,
     to: Vec<String>,
     parts: Vec<Part>,
+    /// Addresses of its documents, and their names.
+    documents: Vec<(String, &'static str)>,
     /// Which of the lines these are, where they are not all.
     of_lines: String,
     more: String,
@@ -155,6 +158,14 @@ async fn show(
     let bill = invoice(&state, &visitor.caller(), &id).await?;
     let name = bill.parties.as_ref().map(|parties| parties.payer.name.clone()).unwrap_or_default();
     shown(&state, &visitor, bill, name, query.0.after)
+}
+
+/// A document of an invoice, as a file.
+#[get("/invoices/{id}/{format}")]
+async fn document(state: Data<State>, visitor: Visitor, path: Path<(String, String)>) -> Result<HttpResponse, Problem> {
+    let (id, name) = path.into_inner();
+    let format = documents::named(&name)?;
+    documents::answer(invoice(&state, &visitor.caller(), &id).await?, format).await
 }
 
 fn shown(state: &State, visitor: &Visitor, bill: Bill, name: String, after: usize) -> Result<HttpResponse, Problem> {
@@ -198,6 +209,7 @@ fn shown(state: &State, visitor: &Visitor, bill: Bill, name: String, after: usiz
         open: locale.money(bill.open),
         parts: parts(bill.lines, after, locale),
         of_lines,
+        documents: bill.id.map(documents::links).unwrap_or_default(),
         more: if end < lines { format!("{here}?after={end}") } else { String::new() },
     };
     page(StatusCode::OK, &template)

@@ -2,14 +2,16 @@
 
 use crate::app::terms;
 use crate::caller::Caller;
+use crate::documents;
 use crate::extract::Query;
 use crate::problem::Problem;
 use crate::routes::paging::{self, Page, PageQuery};
 use crate::routes::roles::Seen;
 use crate::routes::schema;
 use crate::state::{State, store_problem};
+use actix_web::http::header::{HeaderValue, VARY};
 use actix_web::web::{Data, Path};
-use actix_web::{HttpResponse, get};
+use actix_web::{HttpRequest, HttpResponse, get};
 use kernel::{InvoiceId, Month, Permission};
 use marketplace::bill::{Bill, Upcoming};
 use store::StoreError;
@@ -76,16 +78,27 @@ pub async fn next_bill(state: &State, row: &SubscriptionRow) -> Result<Bill, Pro
     coming.of(&state.db, row).await.map_err(store_problem)
 }
 
-/// One invoice.
+/// One invoice: as data or, by `Accept`, as a document. What is asked for and does not exist is answered with data.
 #[utoipa::path(tag = "billing", params(("id" = String, Path, description = "inv_…")), responses(
-    (status = 200, description = "The invoice", body = schema::Invoice),
+    (status = 200, description = "The invoice", content(
+        (schema::Invoice = "application/json"), (String = "application/pdf"), (String = "text/csv"),
+    )),
     (status = 401, description = "Not signed in", body = schema::Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such invoice", body = schema::Problem, content_type = "application/problem+json"),
     (status = 503, description = "Try again", body = schema::Problem, content_type = "application/problem+json"),
 ))]
 #[get("/v1/invoices/{id}")]
-async fn show(state: Data<State>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(invoice(&state, &caller, &id).await?))
+async fn show(
+    state: Data<State>,
+    caller: Caller,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let bill = invoice(&state, &caller, &id).await?;
+    match documents::asked(request.headers()) {
+        Some(format) => documents::answer(bill, format).await,
+        None => Ok(HttpResponse::Ok().insert_header((VARY, HeaderValue::from_static("Accept"))).json(bill)),
+    }
 }
 
 /// The invoice that a path names, if the caller may see it.
