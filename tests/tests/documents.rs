@@ -2,10 +2,12 @@
 //! invoice says.
 
 use reqwest::Method;
+use serde_json::json;
 use tests::{Actor, Answer, App, Billing, Options, Visitor, on_both};
 
 on_both! {
     r_42_an_invoice_as_documents: Options::at("2018-04-15T10:00:00Z").config(RATES);
+    e_invoices_name_what_they_lack: Options::at("2018-04-15T10:00:00Z").config(RATES);
 }
 
 const SUE: &str = "sue@fabrikam.example";
@@ -59,9 +61,16 @@ async fn r_42_an_invoice_as_documents(app: &App) {
         let row = text.lines().find(|row| row.contains(charge)).expect("its row");
         assert!(row.contains(&format!("USD,{},7.25,{},", amount("amount"), amount("tax"))), "{row}");
     }
+    let focus = sue.get(&format!("/v1/invoices/{id}/focus")).await;
+    assert_eq!(
+        focus.header("content-disposition"),
+        Some("attachment; filename=\"P-2018-000001.focus.csv\""),
+        "{focus}"
+    );
+    assert!(focus.text().contains(",P-2018-000001,Purser Sales,"), "{focus}");
     let visitor = Visitor::signed_in(app, SUE).await;
     let page = visitor.get(&format!("/invoices/{id}")).await;
-    for (name, expected) in [("pdf", &pdf.body), ("csv", &csv.body)] {
+    for (name, expected) in [("pdf", &pdf.body), ("csv", &csv.body), ("focus.csv", &focus.body)] {
         let path = format!("/invoices/{id}/{name}");
         page.says(200, &format!("href=\"{path}\""));
         let cookie = visitor.cookie();
@@ -73,4 +82,24 @@ async fn r_42_an_invoice_as_documents(app: &App) {
     for accept in ["application/pdf", "text/csv"] {
         document(&other, &id, accept).await.problem("not-found");
     }
+    other.get(&format!("/v1/invoices/{id}/focus")).await.problem("not-found");
+}
+
+/// What an e-invoice needs and nobody filled in is named; once it is there, later invoices have one.
+async fn e_invoices_name_what_they_lack(app: &App) {
+    let sue = app.as_(SUE).await;
+    sue.buys("tailspin", USERS, 10, Billing::Linked).await.status(201);
+    app.move_clock("2018-05-01T02:00:00Z").await;
+    let id = newest(&sue, "Fabrikam Production").await;
+    let answer = document(&sue, &id, "application/xml").await;
+    answer.invalid("/payer/address");
+    answer.invalid("/seller/tax_id");
+    let page = Visitor::signed_in(app, SUE).await.get(&format!("/invoices/{id}/xml")).await;
+    page.says(422, "/payer/address");
+    let payer = sue.subscription("Fabrikam Production").await;
+    sue.patch(&format!("/v1/subscriptions/{payer}"), json!({ "address": "1 Main Street\nSpringfield" })).await.ok();
+    app.move_clock("2018-06-01T02:00:00Z").await;
+    let id = newest(&sue, "Fabrikam Production").await;
+    let answer = document(&sue, &id, "application/xml").await;
+    assert_eq!(answer.invalid("/seller/tax_id")["errors"].as_array().map(Vec::len), Some(1), "{answer}");
 }

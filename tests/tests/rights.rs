@@ -86,6 +86,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/v1/subscriptions/{payer}/invoices", "", "444 2222 4241"),
     ("GET", "/v1/subscriptions/{payer}/invoices/upcoming", "", "444 2222 4241"),
     ("GET", "/v1/invoices/inv_00000000000000000000000000", "", "444 4444 4441"),
+    ("GET", "/v1/invoices/inv_00000000000000000000000000/focus", "", "444 4444 4441"),
     ("GET", "/v1/checkouts/chk_00000000000000000000000000", "", "333 3333 3341"),
     ("GET", "/v1/audit?organization=tailspin", "", "223 3333 4231"),
     ("GET", "/v1/audit", "", "333 3333 3231"),

@@ -1,7 +1,7 @@
 //! Documents of a bill as answers: which one a request asks for, and how it is sent.
 
-use crate::problem::Problem;
-use ::documents::{Fault, Format};
+use crate::problem::{FieldError, Problem};
+use ::documents::{Fault, Format, Lack};
 use actix_web::http::header::{ACCEPT, CONTENT_DISPOSITION, HeaderMap, HeaderValue, VARY};
 use actix_web::{HttpResponse, web};
 use kernel::InvoiceId;
@@ -43,6 +43,10 @@ pub fn links(invoice: InvoiceId) -> Vec<(String, &'static str)> {
     Format::ALL.into_iter().map(|format| (format!("/invoices/{invoice}/{}", format.name()), format.title())).collect()
 }
 
+fn field(lack: Lack) -> FieldError {
+    FieldError { pointer: lack.pointer.to_owned(), detail: lack.detail }
+}
+
 /// `0.8` as 800; what is no weight is none.
 fn thousandths(text: &str) -> u16 {
     let digits = text.replacen('.', "", 1);
@@ -59,6 +63,7 @@ pub async fn answer(bill: Bill, format: Format) -> Result<HttpResponse, Problem>
     let _turn = PRESS.acquire().await.map_err(Problem::internal)?;
     let made = web::block(move || format.of(&bill)).await.map_err(Problem::internal)?;
     let body = made.map_err(|fault| match fault {
+        Fault::Lacking(lacks) => Problem::invalid_fields(lacks.into_iter().map(field).collect()),
         Fault::Written(_) => Problem::internal(fault),
     })?;
     Ok(HttpResponse::Ok()
@@ -87,6 +92,7 @@ mod tests {
             ("application/pdf;q=0.5, text/csv", Some(Format::Csv)),
             ("application/json;q=0.9, application/pdf;q=0.8", None),
             ("*/*;q=0.1, application/pdf", Some(Format::Pdf)),
+            ("application/xml", Some(Format::Ubl)),
             ("application/pdf;q=0", None),
             ("application/pdf;q=x, image/png", None),
             ("image/png", None),

@@ -10,18 +10,24 @@ pub enum Format {
     Pdf,
     /// The lines, for spreadsheets.
     Csv,
+    /// For programs of businesses and authorities: EN 16931 in UBL.
+    Ubl,
+    /// The costs, for those who compare them across providers: FOCUS in CSV.
+    Focus,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Pdf, Self::Csv];
+    pub const ALL: [Self; 4] = [Self::Pdf, Self::Csv, Self::Ubl, Self::Focus];
 
-    /// Its name in addresses.
+    /// Its name in the pages' addresses, and the end of its file's.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pdf => "pdf",
             Self::Csv => "csv",
+            Self::Ubl => "xml",
+            Self::Focus => "focus.csv",
         }
     }
 
@@ -31,6 +37,8 @@ impl Format {
         match self {
             Self::Pdf => "PDF",
             Self::Csv => "Lines as CSV",
+            Self::Ubl => "E-invoice (UBL)",
+            Self::Focus => "Costs (FOCUS)",
         }
     }
 
@@ -39,7 +47,8 @@ impl Format {
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::Pdf => "application/pdf",
-            Self::Csv => "text/csv; charset=utf-8",
+            Self::Csv | Self::Focus => "text/csv; charset=utf-8",
+            Self::Ubl => "application/xml",
         }
     }
 
@@ -58,6 +67,8 @@ impl Format {
         match self {
             Self::Pdf => crate::pdf(bill),
             Self::Csv => crate::csv(bill),
+            Self::Ubl => crate::ubl(bill),
+            Self::Focus => crate::focus(bill),
         }
     }
 }

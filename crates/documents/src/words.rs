@@ -1,6 +1,7 @@
 //! What documents say in words. They are the same for every reader, so they are in English with amounts as English
 //! writes them.
 
+use billing::TaxRate;
 use chrono::NaiveDate;
 use kernel::{CountryCode, Money, Month};
 use marketplace::bill::{Line, TaxLine};
@@ -52,18 +53,35 @@ pub fn number(number: i64) -> String {
     number.to_formatted_string(&Locale::en)
 }
 
-/// `No tax`, `19 %`.
+/// `No tax`, `19 %`, `Reverse charge`.
 pub fn rate(rate: &str) -> String {
-    if rate.is_empty() { "No tax".to_owned() } else { format!("{rate}\u{a0}%") }
+    let stored = TaxRate::stored(rate);
+    if stored.is_reverse() {
+        "Reverse charge".to_owned()
+    } else if stored.is_none() {
+        "No tax".to_owned()
+    } else {
+        format!("{rate}\u{a0}%")
+    }
 }
 
 /// Why this tax, or none, is taken.
 pub fn reason(tax: &TaxLine) -> String {
-    if tax.rate.is_empty() {
-        "No rate is configured for the payer's country: none is charged.".to_owned()
+    let rate = TaxRate::stored(&tax.rate);
+    let why = if rate.is_reverse() {
+        "Reverse charge: the payer owes the tax."
+    } else if rate.is_none() {
+        "No rate is configured for the payer's country: none is charged."
     } else {
-        "The rate of the payer's country on the first day of the service.".to_owned()
-    }
+        "The rate of the payer's country on the first day of the service."
+    };
+    why.to_owned()
+}
+
+/// The last day of a month.
+pub fn last_day(month: Month) -> NaiveDate {
+    let next = month.next().first_day();
+    next.pred_opt().unwrap_or(next)
 }
 
 /// How a step of an explanation is headed.
