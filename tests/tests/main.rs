@@ -7,6 +7,7 @@ mod browser;
 mod buyer;
 mod catalogue;
 mod directory;
+mod documents;
 mod faults;
 mod invoices;
 mod issued;

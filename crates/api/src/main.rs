@@ -9,6 +9,7 @@ mod clock;
 mod collecting;
 mod commands;
 mod config;
+mod documents;
 mod extract;
 mod jobs;
 mod months;

@@ -5,7 +5,11 @@ use kernel::{CountryCode, Currency, Exact, Money, MoneyError};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// A rate in percent, in its shortest decimal form; empty for none.
+/// What is stored where the payer owes the tax itself.
+const REVERSE: &str = "reverse";
+
+/// A rate in percent, in its shortest decimal form; empty for none; `reverse` where no tax is charged since the payer owes
+/// it itself. Why a tax is none is a part of the rate, so that sums by rate are sums by reason too.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub struct TaxRate(String);
 
@@ -16,16 +20,22 @@ impl TaxRate {
         Self::default()
     }
 
-    /// As it is stored: percent, or empty for none.
+    /// True for reverse charge.
+    #[must_use]
+    pub fn is_reverse(&self) -> bool {
+        self.0 == REVERSE
+    }
+
+    /// As it is stored: percent, empty for none, or `reverse`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// True for no tax.
+    /// True where there is no percentage: none is configured, or reverse charge.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_empty() || self.is_reverse()
     }
 
     /// A stored rate.
@@ -125,6 +135,14 @@ mod tests {
             let totals = Totals::of(lines, "EUR".parse().unwrap()).unwrap();
             assert_eq!((totals.tax, totals.total), (eur(tax), eur(total)), "{id}");
         }
+    }
+
+    /// who owes the tax itself is charged none, and that is another sum than where none is configured.
+    #[test]
+    fn reverse_charge_is_no_tax_of_its_own() {
+        let (reverse, none) = (TaxRate::stored("reverse"), TaxRate::none());
+        assert!(reverse.is_reverse() && reverse.is_none() && !none.is_reverse() && reverse != none);
+        assert_eq!(reverse.on(eur("100.00")), Ok(eur("0.00")));
     }
 
     /// the rate of the day; the day before a change has the earlier one; none configured is none.

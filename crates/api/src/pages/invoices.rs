@@ -5,9 +5,10 @@ use super::locale::{Locale, date, month_name};
 use super::organizations::ListQuery;
 use super::visitor::Visitor;
 use super::wares::Tag;
+use crate::documents;
 use crate::extract::Query;
 use crate::problem::Problem;
-use crate::routes::invoices::{invoice, page_of_next_bill};
+use crate::routes::invoices::{invoice, issued, page_of_next_bill};
 use crate::routes::paging::{self, PageQuery};
 use crate::routes::roles::Seen;
 use crate::state::{State, store_problem};
@@ -28,7 +29,7 @@ const LINES: i64 = 30;
 
 /// The routes of this file.
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(list).service(coming).service(show);
+    config.service(list).service(coming).service(show).service(document);
 }
 
 struct Row {
@@ -145,6 +146,8 @@ struct InvoicePage {
     seller: Vec<String>,
     to: Vec<String>,
     parts: Vec<Part>,
+    /// Addresses of its documents, and their names.
+    documents: Vec<(String, &'static str)>,
     /// Which of the lines these are, where they are not all.
     of_lines: String,
     more: String,
@@ -199,6 +202,14 @@ async fn show(
     shown(&state, &visitor, bill, name, (after, more))
 }
 
+/// A document of an invoice, as a file.
+#[get("/invoices/{id}/{format}")]
+async fn document(state: Data<State>, visitor: Visitor, path: Path<(String, String)>) -> Result<HttpResponse, Problem> {
+    let (id, name) = path.into_inner();
+    let format = documents::named(&name)?;
+    documents::answer(issued(&state, &visitor.caller(), &id).await?, format).await
+}
+
 fn count(lines: &[Line]) -> i64 {
     i64::try_from(lines.len()).unwrap_or(i64::MAX)
 }
@@ -245,6 +256,7 @@ fn shown(
         open: locale.money(bill.open),
         parts: parts(bill.lines, upcoming, locale),
         of_lines,
+        documents: bill.id.map(documents::links).unwrap_or_default(),
         more,
     };
     page(StatusCode::OK, &template)

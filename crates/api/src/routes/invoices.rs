@@ -2,14 +2,17 @@
 
 use crate::app::terms;
 use crate::caller::Caller;
+use crate::documents;
 use crate::extract::Query;
 use crate::problem::Problem;
 use crate::routes::paging::{self, Page, PageQuery};
 use crate::routes::roles::Seen;
 use crate::routes::schema;
 use crate::state::{State, store_problem};
+use ::documents::Format;
+use actix_web::http::header::{HeaderValue, VARY};
 use actix_web::web::{Data, Path};
-use actix_web::{HttpResponse, get};
+use actix_web::{HttpRequest, HttpResponse, get};
 use kernel::{InvoiceId, Month, Permission};
 use marketplace::bill::{Bill, Upcoming};
 use marketplace::catalogue::Catalogue;
@@ -22,7 +25,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 /// The routes of this file; what is upcoming stands before what has an id.
 pub fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(upcoming).service(list).service(show);
+    config.service(upcoming).service(list).service(show).service(focus);
 }
 
 /// A subscription's invoices, newest first, without their lines.
@@ -96,17 +99,50 @@ fn next_of<'a>(state: &'a State, catalogue: &'a Catalogue, terms: &'a Terms) -> 
     }
 }
 
-/// One invoice.
+/// One invoice: as data or, by `Accept`, as a document. What is asked for and does not exist is answered with data.
 #[utoipa::path(tag = "billing", params(("id" = String, Path, description = "inv_…")), responses(
-    (status = 200, description = "The invoice", body = schema::Invoice),
+    (status = 200, description = "The invoice", content(
+        (schema::Invoice = "application/json"), (String = "application/pdf"), (String = "text/csv"),
+        (String = "application/xml"),
+    )),
+    (status = 401, description = "Not signed in", body = schema::Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such invoice", body = schema::Problem, content_type = "application/problem+json"),
+    (status = 422, description = "Seller or payer lack what an e-invoice must name", body = schema::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Try again", body = schema::Problem, content_type = "application/problem+json"),
+))]
+#[get("/v1/invoices/{id}")]
+async fn show(
+    state: Data<State>,
+    caller: Caller,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let bill = issued(&state, &caller, &id).await?;
+    match documents::asked(request.headers()) {
+        Some(format) => documents::answer(bill, format).await,
+        None => Ok(HttpResponse::Ok().insert_header((VARY, HeaderValue::from_static("Accept"))).json(bill)),
+    }
+}
+
+/// The costs of an invoice by the FinOps Open Cost and Usage Specification (FOCUS 1.2), as CSV.
+#[utoipa::path(tag = "billing", params(("id" = String, Path, description = "inv_…")), responses(
+    (status = 200, description = "The costs", body = String, content_type = "text/csv"),
     (status = 401, description = "Not signed in", body = schema::Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such invoice", body = schema::Problem, content_type = "application/problem+json"),
     (status = 503, description = "Try again", body = schema::Problem, content_type = "application/problem+json"),
 ))]
-#[get("/v1/invoices/{id}")]
-async fn show(state: Data<State>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
-    let row = invoice(&state, &caller, &id).await?;
-    Ok(HttpResponse::Ok().json(Bill::issued(&state.db, &row).await.map_err(store_problem)?))
+#[get("/v1/invoices/{id}/focus")]
+async fn focus(state: Data<State>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
+    documents::answer(issued(&state, &caller, &id).await?, Format::Focus).await
+}
+
+/// The invoice that a path names with all its lines, if the caller may see it.
+///
+/// # Errors
+/// As [`invoice`].
+pub async fn issued(state: &State, caller: &Caller, id: &str) -> Result<Bill, Problem> {
+    let row = invoice(state, caller, id).await?;
+    Bill::issued(&state.db, &row).await.map_err(store_problem)
 }
 
 /// The invoice that a path names, if the caller may see it.
