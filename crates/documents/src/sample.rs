@@ -38,9 +38,15 @@ pub fn bill(currency: &str, lines: &[Short<'_>]) -> Bill {
             charge: None,
             purchase: None,
             why: why(),
+            organization_net: money(0),
         }
     });
-    let lines: Vec<Line> = lines.collect();
+    let mut lines: Vec<Line> = lines.collect();
+    for place in 0..lines.len() {
+        let of = lines[place].organization.id;
+        let net = lines.iter().filter(|line| line.organization.id == of).map(|line| line.amount.minor()).sum();
+        lines[place].organization_net = money(net);
+    }
     Bill {
         id: Some("inv_00000000000000000000000001".parse().unwrap()),
         number: Some("P-2018-000001".into()),
@@ -55,6 +61,7 @@ pub fn bill(currency: &str, lines: &[Short<'_>]) -> Bill {
             .iter()
             .map(|sum| TaxLine { rate: sum.rate.clone(), net: money(sum.net), tax: money(sum.tax) })
             .collect(),
+        in_all: i64::try_from(lines.len()).unwrap(),
         lines,
         net: money(sums.net),
         tax: money(sums.tax),

@@ -38,13 +38,13 @@ pub fn country(country: CountryCode) -> String {
     country.to_string()
 }
 
-/// What a line is for: `10 for May 2018`, `5 → 10, rest of April 2018`, `120 used in April 2018`.
+/// What a line is for: `10 for May 2018`, `5 → 10, rest of April 2018`, and metered use.
 pub fn what(line: &Line) -> String {
     let (from, to, month) = (number(line.quantity.from), number(line.quantity.to), month(line.month));
     match line.kind {
         "renewal" => format!("{to} for {month}"),
         "purchase" => format!("{from} → {to}, rest of {month}"),
-        "usage" => format!("{to} used in {month}"),
+        "usage" => format!("{to} used above the included ones, {month}"),
         kind => format!("{}, {month}", kind.replace('_', " ")),
     }
 }

@@ -10,6 +10,7 @@ mod locale;
 mod market;
 mod organizations;
 mod payer_form;
+mod payments;
 pub mod problems;
 mod receipt;
 mod services;
@@ -32,6 +33,7 @@ pub fn routes(config: &mut ServiceConfig) {
     organizations::routes(config);
     billing::routes(config);
     invoices::routes(config);
+    payments::routes(config);
     subscriptions::routes(config);
     problems::routes(config);
 }

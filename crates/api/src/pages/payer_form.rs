@@ -13,8 +13,11 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 
 /// Cards that the simulated provider knows: token, and what happens with it.
-const CARDS: &[(&str, &str)] =
-    &[("tok_ok", "Test card that is accepted"), ("tok_declined", "Test card that is declined")];
+pub const CARDS: &[(&str, &str)] = &[
+    ("tok_ok", "Test card that is accepted"),
+    ("tok_declined", "Test card that is declined"),
+    ("tok_expired", "Test card that is declined when it is to pay"),
+];
 
 /// Names of countries by code, in the order of names.
 static COUNTRIES: LazyLock<Vec<(&'static str, &'static str)>> = LazyLock::new(|| {

@@ -54,7 +54,8 @@ struct ListPage {
     more: String,
 }
 
-fn status_tag(status: &str) -> Tag {
+/// How a payer stands, as a tag.
+pub fn status_tag(status: &str) -> Tag {
     let class = match status {
         "active" => "good",
         "warned" => "warn",

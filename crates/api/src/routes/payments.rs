@@ -174,7 +174,11 @@ pub struct TransferBody {
 }
 
 impl TransferBody {
-    fn parse(&self, state: &State) -> Result<Transfer, Problem> {
+    /// The transfer, if it can be taken.
+    ///
+    /// # Errors
+    /// `invalid-request` with the field.
+    pub fn parse(&self, state: &State) -> Result<Transfer, Problem> {
         if self.amount.minor() <= 0 {
             return Err(Problem::invalid("/amount/amount", "must be more than 0"));
         }
