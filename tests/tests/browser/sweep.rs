@@ -19,6 +19,8 @@ const KEPT: &[&str] = &[
     "checkout-quantity-320-dark",
 ];
 
+/// When invoices are out.
+const LATER: &str = "2018-05-02T10:00:00Z";
 const CARLA: &str = "carla@fabrikam.example";
 
 #[test]
@@ -165,6 +167,8 @@ async fn afterwards(app: &App, look: &Look<'_>) {
         ("/organizations/fabrikam", "organization"),
         ("/organizations/fabrikam/purchases", "purchases"),
         ("/organizations/fabrikam/billing", "billing-linked"),
+        (&*format!("/subscriptions/{payer}/payments"), "payments-none"),
+        (&*format!("/subscriptions/{payer}/invoices/upcoming"), "invoice-upcoming"),
         (&*format!("/subscriptions/{payer}"), "subscription"),
     ] {
         look.open(path, name).await;
@@ -199,7 +203,27 @@ async fn afterwards(app: &App, look: &Look<'_>) {
     browser.sign_in_as("olga@purser.example").await;
     look.open("/organizations", "organizations-as-operator").await;
     look.open("/subscriptions", "subscriptions-as-operator").await;
+    collected(app, look, &payer).await;
     set_up_billing(app).await;
+}
+
+/// The next month's invoice, and what an operator records of it.
+async fn collected(app: &App, look: &Look<'_>, payer: &str) {
+    let browser = look.browser;
+    app.move_clock(LATER).await;
+    look.open(&format!("/subscriptions/{payer}/invoices"), "invoices").await;
+    let olga = app.as_("olga@purser.example").await;
+    let invoice = &olga.all(&format!("/v1/subscriptions/{payer}/invoices")).await[0];
+    look.open(&format!("/invoices/{}", invoice["id"].as_str().expect("an id")), "invoice").await;
+    browser.open(&format!("/subscriptions/{payer}/payments")).await;
+    let body = [("amount", "1.234,5"), ("received_on", "2018-05-02"), ("reference", "Fabrikam, May")];
+    browser.send_form(&format!("/subscriptions/{payer}/payments"), &body).await;
+    browser.sees("The amount").await;
+    look.at("payments-refused").await;
+    let body = [("amount", "100000.00"), ("received_on", "2018-05-02"), ("reference", "Fabrikam, May")];
+    browser.send_form(&format!("/subscriptions/{payer}/payments"), &body).await;
+    browser.sees("received").await;
+    look.at("payments").await;
 }
 
 /// Ada's picker, of an organization of hers that has no billing.
