@@ -30,16 +30,20 @@ const TABLES: &[&str] = &[
         month TEXT NOT NULL,
         PRIMARY KEY (batch, place))",
     "CREATE UNIQUE INDEX usage_events_by_id ON usage_events (id)",
-    // `late` is the part of `used` that was used in earlier months. `open` until the month's turn charged it.
+    // `subscription_id` paid for the organization when it was counted, and is charged. `late` is the part of `used` that was
+    // used in earlier months. `open` until the month's turn charged it.
     "CREATE TABLE usage_months (
         organization_id UUID NOT NULL,
         offer_id UUID NOT NULL,
         month TEXT NOT NULL,
+        subscription_id UUID NOT NULL,
         used BIGINT NOT NULL CHECK (used > 0),
         late BIGINT NOT NULL CHECK (late BETWEEN 0 AND used),
         open BOOLEAN NOT NULL,
         PRIMARY KEY (organization_id, offer_id, month))",
     "CREATE INDEX usage_months_open ON usage_months (organization_id, month) WHERE open",
+    // A payer's next bill, all at once or page by page. No column of it changes while a month is counted.
+    "CREATE INDEX usage_months_by_payer ON usage_months (subscription_id, month, organization_id) WHERE open",
 ];
 
 const POSTGRES: &[&str] = &["ALTER TABLE usage_months SET (fillfactor = 60)"];

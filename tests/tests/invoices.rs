@@ -15,6 +15,7 @@ on_both! {
     r_42_charges_go_on_a_bill_that_is_open: Options::at("2018-04-15T10:00:00Z");
     invoices_as_pages: Options::at("2018-04-15T10:00:00Z").config(RATES);
     a_long_bill_is_paged: Options::at("2018-04-15T10:00:00Z").config(RATES);
+    r_42_a_long_bill_with_metered_use_is_paged: Options::at("2018-04-15T10:00:00Z").config(RATES);
 }
 
 const SUE: &str = "sue@fabrikam.example";
@@ -391,4 +392,50 @@ async fn a_long_bill_is_paged(app: &App) {
     app.move_clock("2018-05-01T02:00:00Z").await;
     let id = invoices(&sue, &payer).await[0]["id"].as_str().expect("an id").to_owned();
     whole(format!("/invoices/{id}")).await;
+}
+
+/// R-40, R-42: metered use of two organizations is on the pages of a long bill, each line once, and in its sums; what is
+/// within the included units is no line.
+async fn r_42_a_long_bill_with_metered_use_is_paged(app: &App) {
+    const LOAD: &str = "ms.load-testing";
+    let (sue, ada) = (app.as_(SUE).await, app.as_("ada@fabrikam.example").await);
+    let payer = payer(&sue).await;
+    let rita = Visitor::signed_in(app, "rita@fabrikam.example").await;
+    for users in 10..40 {
+        sue.buys("tailspin", USERS, users, Billing::Linked).await.status(201);
+    }
+    ada.buys("fabrikam", "ms.feed", 3, Billing::Existing(&payer)).await.status(201);
+    for (actor, organization) in [(&sue, "tailspin"), (&ada, "fabrikam")] {
+        let items = json!([{ "offer": LOAD, "metered": { "on": true } }]);
+        actor.post("/v1/purchases", json!({ "organization": organization, "items": items })).await.status(201);
+    }
+    let platform = app.platform().await;
+    let used = async |id: &str, organization: &str, quantity: i64| {
+        let event = json!([{ "id": id, "organization": organization, "offer": LOAD, "quantity": quantity,
+            "at": "2018-04-15T09:00:00Z" }]);
+        assert_eq!(platform.post("/v1/usage", event).await.ok()["accepted"], 1);
+    };
+    let upcoming = async || sue.get(&format!("/v1/subscriptions/{payer}/invoices/upcoming")).await.ok();
+    let path = format!("/subscriptions/{payer}/invoices/upcoming");
+    used("a", "tailspin", 20_000).await;
+    rita.get(&path).await.says(200, "Lines 1 to 30 of 33.").lacks("used above the included ones");
+    used("b", "tailspin", 30_000).await;
+    used("c", "fabrikam", 40_000).await;
+    let bill = upcoming().await;
+    assert_eq!(bill["lines"].as_array().map(Vec::len), Some(35), "{bill}");
+    let total = format!("<dd class=\"num\">${}</dd>", bill["total"]["amount"].as_str().expect("an amount"));
+    let first = rita.get(&path).await;
+    first.says(200, "Lines 1 to 30 of 35.").says(200, &total);
+    let link = first.html.split("href=\"").find(|link| link.contains("?after=30")).expect("a link");
+    let link = link.split('"').next().expect("its end").replace("&#38;", "&").replace("&amp;", "&");
+    let last = rita.get(&link).await;
+    last.says(200, "Lines 31 to 35 of 35.").says(200, &total);
+    for used in ["30,000 used above the included ones", "20,000 used above the included ones"] {
+        let on_pages = [&first, &last].map(|page| page.html.matches(used).count());
+        assert_eq!(on_pages.iter().sum::<usize>(), 1, "{used}: {on_pages:?}");
+    }
+    app.move_clock("2018-05-01T02:00:00Z").await;
+    let issued = &invoices(&sue, &payer).await[0];
+    assert_eq!(issued["total"], bill["total"], "{issued}");
+    app.prints(&["verify"]);
 }

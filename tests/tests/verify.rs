@@ -73,6 +73,8 @@ const DAMAGE: &[(&str, &str)] = &[
     ("usage_months", "UPDATE usage_months SET month = '2018-03-01' WHERE month = '2018-04-01'"),
     ("usage_months", "UPDATE usage_months SET open = (1 = 1) WHERE month = '2018-04-01'"),
     ("usage_months", "UPDATE usage_months SET open = (1 = 0) WHERE month = '2018-05-01'"),
+    ("usage_months", "UPDATE usage_months SET subscription_id = organization_id"),
+    ("usage_months", "UPDATE usage_months SET subscription_id = organization_id WHERE month = '2018-05-01'"),
     ("usage_months", "DELETE FROM usage_months"),
     ("charges", "UPDATE charges SET amount = amount + 1 WHERE basis LIKE '%\"usage\"%'"),
     ("charges", "UPDATE charges SET basis = replace(basis, '\"late\":0', '\"late\":1') WHERE basis LIKE '%\"usage\"%'"),

@@ -14,8 +14,8 @@ use kernel::{
 use serde::Serialize;
 use store::invoices::{self, BillLine, InvoiceRow, RenewalLine};
 use store::lines::{self, IssuedLine};
+use store::payer_usage::{self, NamedUse};
 use store::subscriptions::SubscriptionRow;
-use store::usage::{self, NamedUse};
 use store::{Reads, StoreError};
 
 /// For whom a line is.
@@ -259,7 +259,7 @@ impl Upcoming<'_> {
         let behind =
             if payer.status.pays() { invoices::first_behind(reads, payer.id, self.month).await? } else { None };
         // What was used is charged whether its payer can pay or not.
-        let used = usage::of_payer(reads, payer.id, self.month).await?.into_iter().map(|line| line.row.month).min();
+        let used = payer_usage::first(reads, payer.id, self.month).await?;
         let months = [waiting, behind.map(Month::next), used.map(Month::next), Some(self.month.next())];
         Ok(months.into_iter().flatten().min().unwrap_or(self.month))
     }
@@ -273,7 +273,7 @@ impl Upcoming<'_> {
             let renewals = invoices::renewals(reads, payer.id, bill).await?;
             lines.extend(renewals.into_iter().filter_map(|line| self.renewed(line, payer, bill)));
         }
-        let used = usage::of_payer(reads, payer.id, bill).await?;
+        let used = payer_usage::before(reads, payer.id, bill).await?;
         lines.extend(used.into_iter().filter_map(|line| self.used(line, payer)));
         Ok(lines)
     }

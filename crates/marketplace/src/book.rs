@@ -173,7 +173,9 @@ impl Book {
             }
         }
         for row in holdings.open {
-            if let Some(organization) = self.organizations.get_mut(&row.organization) {
+            // What was used under another payer is that one's.
+            let organization = self.organizations.get_mut(&row.organization);
+            if let Some(organization) = organization.filter(|held| held.link == Some(row.payer)) {
                 organization.used.insert((row.offer, row.month), Count { used: row.used, late: row.late });
             }
         }

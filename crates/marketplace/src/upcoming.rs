@@ -3,6 +3,7 @@
 
 use crate::bill::{Bill, Line, Upcoming};
 use crate::lines::nets;
+use crate::metered::{self, Count};
 use crate::turn::full_month;
 use billing::Payer;
 use billing::invoice::Sums;
@@ -10,7 +11,7 @@ use kernel::{Money, Month, OfferId, OrganizationId};
 use std::collections::HashMap;
 use store::coming::{self, Stretch};
 use store::subscriptions::SubscriptionRow;
-use store::{Reads, StoreError, usage};
+use store::{Reads, StoreError, payer_usage};
 
 /// Where a page begins: an organization, and how many of its lines stand on pages before.
 pub type From = (OrganizationId, i64);
@@ -20,7 +21,7 @@ type Some = (Vec<Line>, Option<From>);
 
 impl Upcoming<'_> {
     /// At most `limit` lines of a payer's next bill from a place on, in the order of organizations' ids, with the bill's
-    /// sums; and where the next page begins. While a month is turning, and with metered use on it, the whole bill is worked out, in its own order, and
+    /// sums; and where the next page begins. While a month is turning the whole bill is worked out, in its own order, and
     /// there is no next page.
     ///
     /// # Errors
@@ -34,8 +35,7 @@ impl Upcoming<'_> {
     ) -> Result<(Bill, Option<From>), StoreError> {
         let payer = Payer::try_from(row).map_err(StoreError::corrupt)?;
         let bill = self.first(reads, &payer).await?;
-        let metered = !usage::of_payer(reads, payer.id, bill).await?.is_empty();
-        if metered || bill <= self.month {
+        if bill <= self.month {
             return Ok((self.of(reads, row).await?, None));
         }
         let (sums, in_all) = self.sums(reads, &payer, bill).await?;
@@ -58,6 +58,20 @@ impl Upcoming<'_> {
                 let all = basis.amount.checked_mul(organizations).ok_or_else(much)?;
                 amounts.push((rate.as_str().to_owned(), all));
                 lines = lines.saturating_add(organizations);
+            }
+        }
+        // A month before would have made its bill the next.
+        for used in payer_usage::sums(reads, payer.id, bill.prev()).await? {
+            let count = Count { used: used.used, late: 0 };
+            let offer = self.catalogue.offer(used.offer);
+            let Some(basis) = offer.and_then(|offer| metered::charge(offer, payer.currency, used.month, count)) else {
+                continue;
+            };
+            if basis.amount != 0 {
+                let rate = self.taxes.on(payer.country, used.month.first_day());
+                let all = basis.amount.checked_mul(used.organizations).ok_or_else(much)?;
+                amounts.push((rate.as_str().to_owned(), all));
+                lines = lines.saturating_add(used.organizations);
             }
         }
         Ok((Sums::of(amounts, payer.currency).map_err(|_| much())?, lines))
@@ -120,6 +134,13 @@ impl Upcoming<'_> {
         for renewal in renewals {
             let offer = renewal.offer;
             if let Some(line) = self.renewed(renewal, payer, stretch.bill) {
+                amounts.push((line.organization.id, line.amount.minor()));
+                lines.push((offer, line));
+            }
+        }
+        for used in stretch.used(reads).await? {
+            let offer = used.row.offer;
+            if let Some(line) = self.used(used, payer) {
                 amounts.push((line.organization.id, line.amount.minor()));
                 lines.push((offer, line));
             }

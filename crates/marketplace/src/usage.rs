@@ -78,15 +78,17 @@ pub struct Tally {
 pub struct Counted {
     /// What became of it.
     pub tally: Tally,
-    /// Usage events that are counted, by organization.
-    pub rows: BTreeMap<OrganizationId, Vec<UsageRow>>,
+    /// Usage events that are counted, by organization, with who pays for it.
+    pub rows: BTreeMap<OrganizationId, (SubscriptionId, Vec<UsageRow>)>,
     /// What their months come to then.
     pub months: BTreeMap<(OrganizationId, OfferId, Month), Change>,
 }
 
 /// What a report changes of a month.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
+    /// Who pays for the organization, and will be charged.
+    pub payer: SubscriptionId,
     /// Before.
     pub before: Count,
     /// After.
@@ -132,7 +134,7 @@ pub fn decide(meters: Meters<'_>, report: &[Reported]) -> Counted {
                 counted.tally.accepted += 1;
                 counted.months.insert((row.organization, row.offer, row.month), change);
                 known.insert(row.id.clone(), row.clone());
-                counted.rows.entry(row.organization).or_default().push(row);
+                counted.rows.entry(row.organization).or_insert_with(|| (change.payer, Vec::new())).1.push(row);
             }
             Err(fault) => counted.tally.refused.push((event.id.clone(), fault)),
         }
@@ -173,7 +175,7 @@ impl Meters<'_> {
         }
         let meter = self.rows.get(&(organization, offer.id)).filter(|meter| meter.on);
         let meter = meter.ok_or(UsageFault::NotSwitchedOn)?;
-        may_pay(meter)?;
+        let payer = may_pay(meter)?;
         // Its own month while the organization has not left it, then the one that is open.
         let own = Month::of(event.at);
         let month = meter.month.map_or(own, |came| came.max(own));
@@ -181,7 +183,7 @@ impl Meters<'_> {
         let mut change = earlier.unwrap_or_else(|| {
             let stored = meter.open.iter().find(|row| row.month == month);
             let before = stored.map_or_else(Count::default, |row| Count { used: row.used, late: row.late });
-            Change { before, after: before, events: 0 }
+            Change { payer, before, after: before, events: 0 }
         });
         let used =
             change.after.used.checked_add(event.quantity).filter(|used| *used <= metered::most(offer, meter.cap));
@@ -199,9 +201,10 @@ impl Meters<'_> {
 }
 
 /// metered use stops the moment its payer cannot pay.
-fn may_pay(meter: &MeterRow) -> Result<(), UsageFault> {
+fn may_pay(meter: &MeterRow) -> Result<SubscriptionId, UsageFault> {
+    let payer = meter.payer.ok_or(UsageFault::NotSwitchedOn)?;
     match meter.status.as_deref().map(str::parse::<SubscriptionStatus>) {
-        Some(Ok(status)) if status.pays() => Ok(()),
+        Some(Ok(status)) if status.pays() => Ok(payer),
         Some(Ok(SubscriptionStatus::PastDue)) => Err(UsageFault::PastDue),
         Some(_) => Err(UsageFault::Disabled),
         None => Err(UsageFault::NotSwitchedOn),
@@ -220,7 +223,7 @@ fn can_be_billed(meter: &MeterRow, offer: &Offer, month: Month, count: Count) ->
 pub struct Told {
     batch: UsageBatchId,
     organization: OrganizationId,
-    subscription: Option<SubscriptionId>,
+    subscription: SubscriptionId,
     months: Vec<ToldMonth>,
     /// SHA-256 of the rows, as [`hash`] writes them.
     rows: String,
@@ -278,7 +281,6 @@ pub async fn count(
     pairs.dedup();
     let rows = usage::meters(tx, &pairs).await?;
     let known = usage::known(tx, report.iter().map(|event| &event.id)).await?;
-    let payers: HashMap<_, _> = rows.iter().map(|((organization, _), row)| (*organization, row.payer)).collect();
     let counted = decide(Meters { catalogue, organizations, rows, known, now: at }, report);
     if counted.rows.is_empty() {
         return Ok(Done { tally: counted.tally, told: Vec::new(), at });
@@ -290,26 +292,27 @@ pub async fn count(
             organization: *organization,
             offer: *offer,
             month: *month,
+            payer: change.payer,
             used: change.after.used,
             late: change.after.late,
         })
         .collect();
-    let batches: Vec<_> = counted.rows.into_iter().map(|(id, rows)| (id, (ids(), rows))).collect();
+    let batches: Vec<_> = counted.rows.into_iter().map(|(id, (payer, rows))| (id, payer, (ids(), rows))).collect();
     let mut changes = told_months(&counted.months);
     let told = batches
         .iter()
-        .map(|(organization, (batch, rows))| {
+        .map(|(organization, payer, (batch, rows))| {
             let told = Told {
                 batch: *batch,
                 organization: *organization,
-                subscription: payers.get(organization).copied().flatten(),
+                subscription: *payer,
                 months: changes.remove(organization).unwrap_or_default(),
                 rows: hash(rows),
             };
             (*organization, told)
         })
         .collect();
-    let batches: Vec<_> = batches.into_iter().map(|(_, batch)| batch).collect();
+    let batches: Vec<_> = batches.into_iter().map(|(_, _, batch)| batch).collect();
     usage::count(tx, &batches, &months).await?;
     Ok(Done { tally: counted.tally, told, at })
 }

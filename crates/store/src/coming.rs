@@ -1,8 +1,9 @@
 //! What is coming on a payer's next bill, organization by organization, for reading.
 
 use crate::invoices::{BillLine, RenewalLine};
+use crate::payer_usage::{self, NamedUse};
 use crate::row::Row;
-use crate::usage::{OpenRow, open_row};
+use crate::usage::{OPEN, OpenRow, open_row};
 use crate::{Reads, StoreError};
 use kernel::{Id, Month, OfferId, OrganizationId, SubscriptionId};
 use sea_orm::{DatabaseBackend, Value};
@@ -68,13 +69,15 @@ pub async fn of_payer(
         renewals.entry(row.id("organization_id")?).or_default().push((row.id("offer_id")?, row.int("next")?));
     }
     let sql = format!(
-        "SELECT u.organization_id, u.offer_id, u.month, u.used, u.late FROM usage_months u \
+        "SELECT {OPEN} FROM usage_months u \
          JOIN (SELECT o.id {page}) p ON p.id = u.organization_id WHERE u.open ORDER BY u.offer_id, u.month"
     );
     let mut used: HashMap<OrganizationId, Vec<OpenRow>> = HashMap::new();
     for row in reads.rows(&sql, values()).await? {
         let row = open_row(&row)?;
-        used.entry(row.organization).or_default().push(row);
+        if row.payer == payer {
+            used.entry(row.organization).or_default().push(row);
+        }
     }
     for row in &mut rows {
         row.renewals = renewals.remove(&row.organization).unwrap_or_default();
@@ -123,7 +126,16 @@ pub async fn charged(reads: &impl Reads, payer: SubscriptionId, bill: Month) -> 
     Ok(Charged { sums, charges: rows.first().map_or(Ok(0), |row| row.int("charges"))? })
 }
 
-/// Organizations that are billed to a payer or that something is charged for on a bill, by id, from one on.
+pub(crate) const ORGANIZATIONS: &str = "SELECT id FROM (SELECT id FROM (SELECT organization_id AS id FROM links \
+     WHERE subscription_id = $1 AND ended_at IS NULL AND organization_id >= $4 ORDER BY organization_id LIMIT $5) a \
+     UNION SELECT id FROM (SELECT DISTINCT organization_id AS id FROM charges \
+     WHERE subscription_id = $1 AND bill = $2 AND organization_id >= $4 ORDER BY organization_id LIMIT $5) b \
+     UNION SELECT id FROM (SELECT DISTINCT organization_id AS id FROM usage_months \
+     WHERE subscription_id = $1 AND open AND month = $3 AND organization_id >= $4 ORDER BY organization_id LIMIT $5) d) c \
+     ORDER BY id LIMIT $5";
+
+/// Organizations that are billed to a payer, that something is charged for on a bill or that used something in the month
+/// before it, by id, from one on.
 ///
 /// # Errors
 /// As [`StoreError`] says.
@@ -134,13 +146,9 @@ pub async fn organizations(
     from: OrganizationId,
     limit: i64,
 ) -> Result<Vec<OrganizationId>, StoreError> {
-    let sql = "SELECT id FROM (SELECT id FROM (SELECT organization_id AS id FROM links \
-         WHERE subscription_id = $1 AND ended_at IS NULL AND organization_id >= $3 ORDER BY organization_id LIMIT $4) a \
-         UNION SELECT id FROM (SELECT DISTINCT organization_id AS id FROM charges \
-         WHERE subscription_id = $1 AND bill = $2 AND organization_id >= $3 ORDER BY organization_id LIMIT $4) b) c \
-         ORDER BY id LIMIT $4";
-    let values = vec![payer.uuid().into(), bill.to_string().into(), from.uuid().into(), limit.into()];
-    reads.rows(sql, values).await?.iter().map(|row| row.id("id")).collect()
+    let (used, bill) = (bill.prev().to_string(), bill.to_string());
+    let values = vec![payer.uuid().into(), bill.into(), used.into(), from.uuid().into(), limit.into()];
+    reads.rows(ORGANIZATIONS, values).await?.iter().map(|row| row.id("id")).collect()
 }
 
 /// Part of a payer's bill: those organizations whose ids are from the first to the last.
@@ -185,6 +193,14 @@ impl Stretch {
              GROUP BY organization_id";
         let rows = reads.rows(sql, self.values()).await?;
         rows.iter().map(|row| Ok((row.id("organization_id")?, row.int("amount")?))).collect()
+    }
+
+    /// What was used in the month before the bill, by organization and offer.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    pub async fn used(&self, reads: &impl Reads) -> Result<Vec<NamedUse>, StoreError> {
+        payer_usage::stretch(reads, self.payer, self.bill.prev(), (self.first, self.last)).await
     }
 
     /// What it will renew, by organization and offer.

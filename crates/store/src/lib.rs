@@ -14,6 +14,7 @@ pub mod leases;
 pub mod lines;
 pub mod months;
 pub mod organizations;
+pub mod payer_usage;
 pub mod payments;
 pub mod people;
 pub mod portable;

@@ -3,15 +3,22 @@
 
 use crate::db::DbOptions;
 use crate::row::Row;
-use crate::{Db, StoreError, audit, till, usage};
+use crate::{Db, StoreError, audit, coming, payer_usage, till, usage};
 use migrations::{Migrator, MigratorTrait};
 use sea_orm::DatabaseBackend::Sqlite;
 use std::time::Duration;
 
-async fn scans(db: &Db, statement: &str) -> Vec<String> {
+async fn plan(db: &Db, statement: &str) -> Vec<String> {
     let rows = db.query(&format!("EXPLAIN QUERY PLAN {statement}"), vec![]).await.unwrap();
-    let details = rows.iter().map(|row| row.text("detail").unwrap());
-    details.filter(|line| line.starts_with("SCAN") && !line.starts_with("SCAN json_each")).collect()
+    rows.iter().map(|row| row.text("detail").unwrap()).collect()
+}
+
+async fn scans(db: &Db, statement: &str) -> Vec<String> {
+    plan(db, statement)
+        .await
+        .into_iter()
+        .filter(|line| line.starts_with("SCAN") && !line.starts_with("SCAN json_each"))
+        .collect()
 }
 
 #[tokio::test]
@@ -26,8 +33,9 @@ async fn no_statement_of_a_batch_reads_a_whole_table() {
                 .await
                 .unwrap_or_else(|e: StoreError| panic!("{e}"));
         }
-        let chain = audit::chain_statement(Sqlite);
+        let (chain, stretch) = (audit::chain_statement(Sqlite), payer_usage::stretch_statement());
         let mut statements = vec![till::facts_statement(Sqlite), till::holdings_statement(Sqlite), &chain];
+        statements.extend([payer_usage::FIRST, payer_usage::SUMS, &stretch]);
         statements.extend([usage::meters_statement(Sqlite), usage::known_statement(Sqlite)]);
         statements.extend(till::record_statement(Sqlite).split(";\n"));
         for statement in statements {
@@ -35,6 +43,13 @@ async fn no_statement_of_a_batch_reads_a_whole_table() {
             let mut scans = scans(&db, statement).await;
             scans.retain(|line| line != "SCAN p");
             assert!(scans.is_empty(), "analyzed: {analyzed}, {scans:?} in {statement}");
+        }
+        // What a payer's organizations used is found by the payer, and by no link.
+        let statements = [payer_usage::FIRST, payer_usage::SUMS, &stretch, coming::ORGANIZATIONS];
+        for statement in statements.into_iter().chain([till::holdings_statement(Sqlite)]) {
+            let plan = plan(&db, statement).await;
+            let found = plan.iter().filter(|line| line.contains("usage_months_by_payer (subscription_id=?")).count();
+            assert_eq!(found, 1, "analyzed: {analyzed}, {plan:?} in {statement}");
         }
     }
 }

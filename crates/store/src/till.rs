@@ -312,11 +312,11 @@ pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
         let rows = source(backend, HELD, 1);
         let linked = found(backend, "subscription_id", "links", "l", LIVE_LINK);
         let held = each(backend, "*", "entitlements", "e", "e.organization_id = r.organization");
-        let links = each(backend, "organization_id", "links", "l", LINKED);
         let renewed = renewed(backend);
         let unbilled = each(backend, "*", "unbilled", "u", "u.subscription_id = p.id");
         let open = each(backend, "*", "usage_months", "u", "u.organization_id = r.organization AND u.open");
-        let used = each(backend, "*", "usage_months", "u", "u.organization_id = l.organization_id AND u.open");
+        let used = each(backend, "*", "usage_months", "u", "u.subscription_id = p.id AND u.open");
+        let payer = if backend == DatabaseBackend::Sqlite { "hex(u.subscription_id)" } else { "u.subscription_id::text" };
         format!(
             "WITH payer AS (SELECT DISTINCT COALESCE(l.subscription_id, r.chosen) AS id FROM {rows} {linked} WHERE r.bill) \
              SELECT 0 AS part, e.organization_id AS owner, e.offer_id AS offer, e.committed AS a, e.next AS b, \
@@ -330,10 +330,10 @@ pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
              SELECT 2, u.subscription_id, u.subscription_id, u.amount, 0, 0, 0, 0, 0, 0, u.month, u.tax_rate \
              FROM payer p {unbilled} \
              UNION ALL \
-             SELECT 3, u.organization_id, u.offer_id, u.used, u.late, 0, 0, 0, 0, 0, u.month, '' FROM {rows} {open} \
+             SELECT 3, u.organization_id, u.offer_id, u.used, u.late, 0, 0, 0, 0, 0, u.month, {payer} FROM {rows} {open} \
              UNION ALL \
              SELECT 4, p.id, u.offer_id, u.used, COUNT(*), 0, 0, 0, 0, 0, u.month, '' \
-             FROM payer p {links} {used} \
+             FROM payer p {used} \
              GROUP BY p.id, u.offer_id, u.used, u.month"
         )
     })
@@ -407,6 +407,7 @@ pub async fn holdings(reads: &impl Reads, asks: &[Ask]) -> Result<Holdings, Stor
                 organization: row.id("owner")?,
                 offer: row.id("offer")?,
                 month: row.word("month")?,
+                payer: payer(&row.text("words")?)?,
                 used: row.int("a")?,
                 late: row.int("b")?,
             }),
@@ -420,6 +421,13 @@ pub async fn holdings(reads: &impl Reads, asks: &[Ask]) -> Result<Holdings, Stor
         }
     }
     Ok(holdings)
+}
+
+/// A payer's id that stands among words.
+fn payer(words: &str) -> Result<SubscriptionId, StoreError> {
+    uuid::Uuid::parse_str(words)
+        .map(SubscriptionId::from_uuid)
+        .map_err(|e| StoreError::corrupt(format!("usage_months.subscription_id: {e}")))
 }
 
 /// What a batch writes, table by table.

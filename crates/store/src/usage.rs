@@ -7,7 +7,7 @@ use crate::{Reads, StoreError, Tx};
 use kernel::{
     Currency, Month, OfferId, OrganizationId, SubscriptionId, Timestamp, UsageBatchId, UsageId, from_micros, micros,
 };
-use sea_orm::{DatabaseBackend, QueryResult, Value};
+use sea_orm::{DatabaseBackend, QueryResult};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -28,6 +28,8 @@ pub struct OpenRow {
     pub offer: OfferId,
     /// The month that it is counted in.
     pub month: Month,
+    /// Who paid for the organization when it was counted, and will be charged.
+    pub payer: SubscriptionId,
     /// Units.
     pub used: i64,
     /// How many of them were used in an earlier month.
@@ -39,6 +41,7 @@ pub(crate) fn open_row(row: &QueryResult) -> Result<OpenRow, StoreError> {
         organization: row.id("organization_id")?,
         offer: row.id("offer_id")?,
         month: row.word("month")?,
+        payer: row.id("subscription_id")?,
         used: row.int("used")?,
         late: row.int("late")?,
     })
@@ -109,7 +112,7 @@ pub(crate) fn meters_statement(backend: DatabaseBackend) -> &'static str {
                 "e.organization_id = r.organization AND e.offer_id = r.offer",
             ),
             joined(
-                "month, used, late",
+                "month, subscription_id, used, late",
                 "usage_months",
                 "u",
                 "u.organization_id = r.organization AND u.offer_id = r.offer AND u.open",
@@ -117,7 +120,8 @@ pub(crate) fn meters_statement(backend: DatabaseBackend) -> &'static str {
         ];
         format!(
             "SELECT r.organization AS organization_id, r.offer AS offer_id, s.id AS payer, s.status, s.currency, \
-             COALESCE(e.metered, {no}) AS metered, COALESCE(e.cap, 0) AS cap, e.month AS came, u.month, u.used, u.late \
+             COALESCE(e.metered, {no}) AS metered, COALESCE(e.cap, 0) AS cap, e.month AS came, u.month, u.subscription_id, u.used, \
+             u.late \
              FROM {} {} ORDER BY r.n",
             source(backend, PAIRS, 1),
             joins.concat(),
@@ -243,6 +247,7 @@ const MONTHS: Columns = &[
     ("organization_id", Kind::Uuid),
     ("offer_id", Kind::Uuid),
     ("month", Kind::Text),
+    ("subscription_id", Kind::Uuid),
     ("used", Kind::Int),
     ("late", Kind::Int),
     ("open", Kind::Bool),
@@ -276,6 +281,7 @@ pub async fn count(tx: &Tx, batches: &[(UsageBatchId, Vec<UsageRow>)], months: &
             row.organization.uuid().into(),
             row.offer.uuid().into(),
             row.month.to_string().into(),
+            row.payer.uuid().into(),
             row.used.into(),
             row.late.into(),
             true.into(),
@@ -319,14 +325,17 @@ pub async fn close(tx: &Tx, months: &[(OrganizationId, OfferId, Month)]) -> Resu
     Ok(())
 }
 
-const OPEN: &str = "SELECT u.organization_id, u.offer_id, u.month, u.used, u.late FROM usage_months u";
+/// Columns of [`open_row`].
+pub(crate) const OPEN: &str = "u.organization_id, u.offer_id, u.month, u.subscription_id, u.used, u.late";
 
 /// What an organization used in months that are not billed yet.
 ///
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn of_organization(reads: &impl Reads, organization: OrganizationId) -> Result<Vec<OpenRow>, StoreError> {
-    let sql = format!("{OPEN} WHERE u.organization_id = $1 AND u.open ORDER BY u.offer_id, u.month");
+    let sql = format!(
+        "SELECT {OPEN} FROM usage_months u WHERE u.organization_id = $1 AND u.open ORDER BY u.offer_id, u.month"
+    );
     reads.rows(&sql, vec![organization.uuid().into()]).await?.iter().map(open_row).collect()
 }
 
@@ -339,30 +348,4 @@ pub async fn payer_status(reads: &impl Reads, organization: OrganizationId) -> R
          WHERE l.organization_id = $1 AND l.ended_at IS NULL";
     let rows = reads.rows(sql, vec![organization.uuid().into()]).await?;
     rows.first().map(|row| row.text("status")).transpose()
-}
-
-/// Metered use with the names that people read.
-#[derive(Clone, Debug)]
-pub struct NamedUse {
-    /// What was used.
-    pub row: OpenRow,
-    /// The organization's name in addresses.
-    pub slug: String,
-    /// The organization's name.
-    pub name: String,
-}
-
-/// What the organizations of a payer used in months before `bill` that are not billed yet, in the order of a bill.
-///
-/// # Errors
-/// As [`StoreError`] says.
-pub async fn of_payer(reads: &impl Reads, payer: SubscriptionId, bill: Month) -> Result<Vec<NamedUse>, StoreError> {
-    let sql = "SELECT u.organization_id, u.offer_id, u.month, u.used, u.late, o.slug, o.name FROM links l \
-         JOIN usage_months u ON u.organization_id = l.organization_id JOIN organizations o ON o.id = u.organization_id \
-         WHERE l.subscription_id = $1 AND l.ended_at IS NULL AND u.open AND u.month < $2 \
-         ORDER BY o.name, o.id, u.offer_id, u.month";
-    let values: Vec<Value> = vec![payer.uuid().into(), bill.to_string().into()];
-    let named =
-        |row: &QueryResult| Ok(NamedUse { row: open_row(row)?, slug: row.text("slug")?, name: row.text("name")? });
-    reads.rows(sql, values).await?.iter().map(named).collect()
 }

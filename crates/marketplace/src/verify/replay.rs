@@ -154,7 +154,7 @@ pub struct Replay {
     /// Which share of how many.
     share: (u64, u64),
     held: HashMap<(OrganizationId, OfferId), Held>,
-    links: HashMap<OrganizationId, LinkId>,
+    links: HashMap<OrganizationId, (LinkId, SubscriptionId)>,
     neutral: HashSet<PurchaseId>,
     used: Used,
 }
@@ -268,7 +268,7 @@ impl Replay {
         (organization, id, subscription): (OrganizationId, LinkId, SubscriptionId),
         evidence: &mut Evidence,
     ) -> Result<(), Difference> {
-        if let Some(live) = self.links.insert(organization, id) {
+        if let Some((live, _)) = self.links.insert(organization, (id, subscription)) {
             let stored = format!("link {id} of {organization}");
             return Err(Row("events", &fact.id).differs(stored, format!("link {live} is live")));
         }
@@ -293,8 +293,9 @@ impl Replay {
             let held = self.held.get(&(organization, offer)).filter(|_| self.links.contains_key(&organization));
             held.map(|held| held.state.month.clone())
         };
+        let payer = |organization| self.links.get(&organization).map(|(_, payer)| *payer);
         let used = std::mem::take(&mut self.used);
-        used.settle(tx, |organization| self.has(organization), came).await?;
+        used.settle(tx, |organization| self.has(organization), payer, came).await?;
         let nil = uuid::Uuid::nil();
         let mut last = (OrganizationId::from_uuid(nil), OfferId::from_uuid(nil));
         loop {

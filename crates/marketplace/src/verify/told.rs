@@ -135,6 +135,8 @@ pub struct Counted {
     pub batch: UsageBatchId,
     /// Whose.
     pub organization: OrganizationId,
+    /// Who paid for it then.
+    pub subscription: SubscriptionId,
     /// What changed of its months.
     pub months: Vec<CountedMonth>,
     /// SHA-256 of the rows, hex.

@@ -30,8 +30,10 @@ struct Count {
 /// Metered use as far as it is replayed.
 #[derive(Debug, Default)]
 pub struct Used {
-    counted: HashMap<Key, Count>,
-    closed: HashMap<Key, Closed>,
+    /// With who paid then.
+    counted: HashMap<Key, (SubscriptionId, Count)>,
+    /// With who was charged.
+    closed: HashMap<Key, (SubscriptionId, Closed)>,
 }
 
 /// What a month's turn says of use, and whom and when it charged.
@@ -79,7 +81,9 @@ impl Used {
             event.same("usage events", said.events, events)?;
             event.same("units", i128::from(said.after) - i128::from(said.before), count.used)?;
             event.same("late units", i128::from(said.late_after) - i128::from(said.late_before), count.late)?;
-            let sum = self.counted.entry((told.organization, said.offer, said.month.clone())).or_default();
+            let key = (told.organization, said.offer, said.month.clone());
+            let (payer, sum) = self.counted.entry(key).or_insert_with(|| (told.subscription, Count::default()));
+            event.same("subscription", told.subscription, *payer)?;
             sum.used += count.used;
             sum.late += count.late;
         }
@@ -106,16 +110,16 @@ impl Used {
         if !offer.was("included", told.included, turning.fact.at) {
             return Err(event.differs(format!("included {}", told.included), "another number was included"));
         }
-        charged(shop, offer, turning, &told, charge)?;
+        let payer = charged(shop, offer, turning, &told, charge)?;
         let key = (turning.organization, told.offer, told.month.clone());
-        match self.closed.insert(key, told) {
+        match self.closed.insert(key, (payer, told)) {
             None => Ok(()),
-            Some(twice) => Err(event.differs(format!("use of {}", twice.month), "another event charged it")),
+            Some((_, twice)) => Err(event.differs(format!("use of {}", twice.month), "another event charged it")),
         }
     }
 
     /// Proves what the months stand at, once all events are replayed. `mine` tells the organizations of this share;
-    /// `came` the month that an organization with a payer has come to with an offer.
+    /// `payer` who pays for an organization; `came` the month that one with a payer has come to with an offer.
     ///
     /// # Errors
     /// The first month that is not what was counted.
@@ -123,6 +127,7 @@ impl Used {
         mut self,
         tx: &Tx,
         mine: impl Fn(OrganizationId) -> bool,
+        payer: impl Fn(OrganizationId) -> Option<SubscriptionId>,
         came: impl Fn(OrganizationId, OfferId) -> Option<String>,
     ) -> Result<(), VerifyError> {
         let mut last = None;
@@ -131,7 +136,7 @@ impl Used {
             let Some(end) = page.last() else { break };
             last = Some((end.organization, end.offer, end.month.clone()));
             for row in page.iter().filter(|row| mine(row.organization)) {
-                self.stands(row, came(row.organization, row.offer))?;
+                self.stands(row, payer(row.organization), came(row.organization, row.offer))?;
             }
         }
         let left = self.counted.keys().chain(self.closed.keys()).next();
@@ -141,17 +146,28 @@ impl Used {
         })
     }
 
-    fn stands(&mut self, row: &UsageMonthProof, came: Option<String>) -> Result<(), Difference> {
+    fn stands(
+        &mut self,
+        row: &UsageMonthProof,
+        payer: Option<SubscriptionId>,
+        came: Option<String>,
+    ) -> Result<(), Difference> {
         let name = name(row.organization, row.offer, &row.month);
         let named = Row("usage_months", &name);
         let key = (row.organization, row.offer, row.month.clone());
-        let count = self.counted.remove(&key).unwrap_or_default();
+        let (counted_for, count) =
+            self.counted.remove(&key).ok_or_else(|| named.differs("there", "no event counted it"))?;
+        named.same("subscription_id", row.payer, counted_for)?;
+        if payer != Some(row.payer) {
+            return Err(named.differs(format!("subscription_id {}", row.payer), "another pays for the organization"));
+        }
         named.same("used", i128::from(row.used), count.used)?;
         named.same("late", i128::from(row.late), count.late)?;
         let closed = self.closed.remove(&key);
         named.same("open", row.open, closed.is_none())?;
         match closed {
-            Some(told) => {
+            Some((charged, told)) => {
+                named.same("subscription_id", row.payer, charged)?;
                 named.same("used when it was charged", i128::from(told.used), count.used)?;
                 named.same("late when it was charged", i128::from(told.late), count.late)
             }
@@ -186,14 +202,14 @@ fn versions<'a>(offer: &'a Offer, currency: Currency, month: &str, at: i64) -> V
     offer.in_force(currency.code(), &last, at).collect()
 }
 
-/// The charge is what the units above the included ones come to.
+/// The charge is what the units above the included ones come to; who was charged.
 fn charged(
     shop: &Shop,
     offer: &Offer,
     turning: Turning<'_>,
     told: &Closed,
     charge: Option<&Charged>,
-) -> Result<(), Difference> {
+) -> Result<SubscriptionId, Difference> {
     let event = Row("events", &turning.fact.id);
     let billed = told.used.saturating_sub(told.included).max(0);
     let Some((subscription, currency)) = turning.payer else {
@@ -209,7 +225,11 @@ fn charged(
         let free = billed == 0 || offer.may_be_free(turning.fact.at);
         let none = free || versions.iter().any(|version| worked(version).is_some_and(|worked| worked.amount == 0));
         event.same("amount", told.amount.as_str(), written(0, currency.digits()))?;
-        return if none { Ok(()) } else { Err(event.differs("no charge", format!("{billed} units to be charged"))) };
+        return if none {
+            Ok(subscription)
+        } else {
+            Err(event.differs("no charge", format!("{billed} units to be charged")))
+        };
     };
     let posted = Posted {
         purchase: PurchaseId::from_uuid(uuid::Uuid::nil()),
@@ -236,5 +256,6 @@ fn charged(
     let earlier = Earlier { accrued: "0".to_owned(), charged: 0 };
     line::charge(posted, charge, worked.amount)?;
     line::basis(posted, &charge.row, &earlier, (version, "none", (1, 1)), offer, &worked)?;
-    line::ledger(shop, offer, posted, charge)
+    line::ledger(shop, offer, posted, charge)?;
+    Ok(subscription)
 }

@@ -334,6 +334,7 @@ pub const TABLES: &[Table] = &[
             ("organization_id", Uuid),
             ("offer_id", Uuid),
             ("month", Text),
+            ("subscription_id", Uuid),
             ("used", Int),
             ("late", Int),
             ("open", Bool),

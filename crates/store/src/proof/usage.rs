@@ -3,7 +3,7 @@
 use super::read_all;
 use crate::row::Row;
 use crate::{Reads, StoreError};
-use kernel::{OfferId, OrganizationId, UsageBatchId};
+use kernel::{OfferId, OrganizationId, SubscriptionId, UsageBatchId};
 
 /// A usage event that was counted.
 #[derive(Clone, Debug)]
@@ -53,6 +53,8 @@ pub struct UsageMonthProof {
     pub offer: OfferId,
     /// The month.
     pub month: String,
+    /// Who owes it.
+    pub payer: SubscriptionId,
     /// Units.
     pub used: i64,
     /// How many of them were used in an earlier month.
@@ -81,6 +83,7 @@ pub async fn usage_months_after(
             organization: row.id("organization_id")?,
             offer: row.id("offer_id")?,
             month: row.text("month")?,
+            payer: row.id("subscription_id")?,
             used: row.int("used")?,
             late: row.int("late")?,
             open: row.flag("open")?,
