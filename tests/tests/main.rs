@@ -22,5 +22,6 @@ mod quotes;
 mod reading;
 mod rights;
 mod search;
+mod stripe;
 mod verify;
 mod walk;

@@ -155,7 +155,9 @@ fn a_value_of_another_type_is_named_with_its_place() {
 fn settings_must_fit_each_other() {
     for (text, wanted) in [
         ("[payments]\nmethods = ['simulated']", "payments.methods (x.toml, line 2): hold \"simulated\""),
-        ("[payments]\nmethods = ['stripe']", "not supported by this version yet"),
+        ("[payments]\nmethods = ['stripe']", "payments.stripe: needs url and key"),
+        ("[payments]\nmethods = ['stripe']", "payments.stripe.webhook_secret: must be set"),
+        ("[payments]\nmethods = ['stripe']\n[payments.stripe]\nurl = 'stripe'\nkey = 'k'", "payments.stripe"),
         ("[payments]\nmethods = []", "must name at least one"),
         ("[server]\naddress = '0.0.0.0'\n[demo]\nsign_in = true", "demo.sign_in (x.toml, line 4): lets anybody"),
         ("[auth]\nissuer = 'https://login.example'", "auth.issuer (x.toml, line 2): is a URL"),
