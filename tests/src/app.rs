@@ -25,6 +25,8 @@ pub struct Options {
     pub clock: Option<String>,
     /// `PURSER__…`
     pub env: Vec<(String, String)>,
+    /// The same, of what is another for each run, such as a port; nothing that is in the database depends on it.
+    pub peers: Vec<(String, String)>,
     /// What differs from `config/default.toml`.
     pub config: String,
 }
@@ -43,6 +45,7 @@ impl Options {
             seed: Some(seeds::COMPANY.to_owned()),
             clock: None,
             env: Vec::new(),
+            peers: Vec::new(),
             config: String::new(),
         }
     }
@@ -70,6 +73,11 @@ impl Options {
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn peer(mut self, name: &str, value: &str) -> Self {
+        self.peers.push((name.to_owned(), value.to_owned()));
         self
     }
 

@@ -28,7 +28,7 @@ pub fn command(database: &Database, options: &Options, folder: &Path) -> Command
         .env("PURSER__SERVER__ADDRESS", "127.0.0.1")
         .env("PURSER__SERVER__PORT", "0")
         .env("PURSER__SERVER__SECRET_FILE", folder.join("secret"))
-        .envs(options.env.iter().cloned())
+        .envs(options.env.iter().chain(&options.peers).cloned())
         .stdin(Stdio::null());
     command
 }

@@ -23,6 +23,7 @@ mod quotes;
 mod reading;
 mod rights;
 mod search;
+mod stripe;
 mod usage;
 mod verify;
 mod walk;

@@ -21,7 +21,7 @@ on_both! {
 
 const SUE: &str = "sue@fabrikam.example";
 const OLGA: &str = "olga@platform.example";
-const USERS: &str = "ms.vss-vstsuser";
+pub(crate) const USERS: &str = "ms.vss-vstsuser";
 
 fn begin() -> Options {
     Options::at("2018-04-15T10:00:00Z")
@@ -32,14 +32,14 @@ fn usd(amount: &str) -> Value {
 }
 
 /// Ten users, 5 of them for 6 and 5 for 8 dollars a month: 35.00 on the first invoice for half of April, 70.00 for May.
-async fn buys(app: &App) -> (Actor, String) {
+pub(crate) async fn buys(app: &App) -> (Actor, String) {
     let sue = app.as_(SUE).await;
     sue.buys("tailspin", USERS, 10, Billing::Linked).await.status(201);
     let payer = sue.subscription("Fabrikam Production").await;
     (sue, payer)
 }
 
-async fn pays_by(sue: &Actor, payer: &str, token: &str) {
+pub(crate) async fn pays_by(sue: &Actor, payer: &str, token: &str) {
     let body = json!({"method": "card", "token": token});
     sue.put(&format!("/v1/subscriptions/{payer}/payment"), body).await.ok();
 }
@@ -50,33 +50,33 @@ async fn recorded(olga: &Actor, payer: &str, amount: &str, reference: &str) -> V
 }
 
 /// Total, paid, open and state of each invoice, the oldest first.
-async fn invoices(sue: &Actor, payer: &str) -> Vec<(String, String, String)> {
+pub(crate) async fn invoices(sue: &Actor, payer: &str) -> Vec<(String, String, String)> {
     let text = |value: &Value| value["amount"].as_str().expect("an amount").to_owned();
     let mut all = sue.all(&format!("/v1/subscriptions/{payer}/invoices")).await;
     all.reverse();
     all.iter().map(|i| (text(&i["paid"]), text(&i["open"]), i["state"].as_str().expect("a state").to_owned())).collect()
 }
 
-fn row(paid: &str, open: &str, state: &str) -> (String, String, String) {
+pub(crate) fn row(paid: &str, open: &str, state: &str) -> (String, String, String) {
     (paid.to_owned(), open.to_owned(), state.to_owned())
 }
 
-async fn payments(sue: &Actor, payer: &str) -> Vec<Value> {
+pub(crate) async fn payments(sue: &Actor, payer: &str) -> Vec<Value> {
     let mut all = sue.all(&format!("/v1/subscriptions/{payer}/payments")).await;
     all.reverse();
     all
 }
 
-async fn states(sue: &Actor, payer: &str) -> Vec<String> {
+pub(crate) async fn states(sue: &Actor, payer: &str) -> Vec<String> {
     payments(sue, payer).await.iter().map(|payment| payment["state"].as_str().expect("a state").to_owned()).collect()
 }
 
-async fn status(sue: &Actor, payer: &str) -> String {
+pub(crate) async fn status(sue: &Actor, payer: &str) -> String {
     let shown = sue.get(&format!("/v1/subscriptions/{payer}")).await.ok();
     shown["status"].as_str().expect("a status").to_owned()
 }
 
-async fn count(app: &App, kind: &str) -> usize {
+pub(crate) async fn count(app: &App, kind: &str) -> usize {
     app.events().await.iter().filter(|event| event["kind"] == *kind || event["type"] == *kind).count()
 }
 

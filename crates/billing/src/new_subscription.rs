@@ -114,8 +114,7 @@ impl Payment {
         match Provider::of_token(token) {
             Some(Provider::Simulated) if methods.simulated && token == "tok_declined" => Err(Declined("card_declined")),
             Some(Provider::Simulated) if methods.simulated => Ok(()),
-            // The provider takes such amounts in tens of their least unit only.
-            Some(Provider::Stripe) if methods.stripe && currency.digits() > 2 => {
+            Some(Provider::Stripe) if methods.stripe && !Provider::Stripe.takes(currency) => {
                 Err(Field("payment/method", format!("cards are not taken in {currency}; pay by invoice")))
             }
             Some(Provider::Stripe) if methods.stripe => Ok(()),

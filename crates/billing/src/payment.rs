@@ -1,7 +1,7 @@
 //! What a payment is, and to which invoices one goes. Pure.
 
 use crate::ledger;
-use kernel::{InvoiceId, Money, PaymentId, SubscriptionId, Timestamp};
+use kernel::{Currency, InvoiceId, Money, PaymentId, SubscriptionId, Timestamp};
 use store::payments::Posting;
 
 kernel::string_enum! {
@@ -29,6 +29,16 @@ kernel::string_enum! {
 }
 
 impl Provider {
+    /// Whether it takes payments in this currency. Stripe counts some in another unit than ISO 4217 does, for the sake of what
+    /// was there before, and those of three decimals in tens of their least unit only.
+    #[must_use]
+    pub fn takes(self, currency: Currency) -> bool {
+        match self {
+            Self::Transfer | Self::Simulated => true,
+            Self::Stripe => currency.digits() <= 2 && !matches!(currency.code(), "ISK" | "MGA" | "UGX"),
+        }
+    }
+
     /// The provider that a card's token is of; none where it is no token.
     #[must_use]
     pub fn of_token(token: &str) -> Option<Self> {
@@ -137,6 +147,24 @@ mod tests {
                 prop_assert!(*part > 0 && open.iter().any(|(open, sum)| open == id && part <= sum));
             }
             prop_assert!(rest == 0 || parts.len() == sums.iter().filter(|sum| **sum > 0).count());
+        }
+    }
+
+    /// no card is asked for a sum that its provider would take for another.
+    #[test]
+    fn a_provider_takes_what_it_counts_as_we_do() {
+        for (code, taken) in [
+            ("USD", true),
+            ("JPY", true),
+            ("KRW", true),
+            ("BHD", false),
+            ("CLF", false),
+            ("ISK", false),
+            ("MGA", false),
+        ] {
+            let currency = code.parse().unwrap();
+            assert_eq!(Provider::Stripe.takes(currency), taken, "{code}");
+            assert!(Provider::Simulated.takes(currency) && Provider::Transfer.takes(currency), "{code}");
         }
     }
 

@@ -3,6 +3,11 @@
 //!
 //! A webhook is taken for a hint only: what came of a payment is asked of Stripe itself, so that one that is forged,
 //! sent twice or late changes nothing.
+//!
+//! Two things keep money from being taken twice. A payment is demanded under its id as `Idempotency-Key`, under which
+//! Stripe acts once for at least 24 hours. And before a demand is repeated, however late, the customer's payment intents
+//! are looked through for one that names the payment: that needs no memory of Stripe's but its books. While a demand is
+//! still at work there it may not be listed yet, and then the key holds.
 
 use billing::payment::{Demand, Outcome};
 use hmac::{Hmac, Mac};
@@ -21,8 +26,13 @@ const VERSION: &str = "2024-06-20";
 const WAIT: Duration = Duration::from_secs(10);
 /// How old a webhook's signature may be, in seconds (Stripe's own advice).
 const TOLERANCE: i64 = 300;
-/// Payment intents of a customer that are looked through, newest first.
-const INTENTS: &str = "100";
+/// Where cards are, by their tokens.
+const CARDS: &str = "/v1/payment_methods/";
+/// Where payments are.
+const INTENTS: &str = "/v1/payment_intents";
+/// Payment intents of a customer that are looked through, newest first: all that Stripe gives at a time, and more than are
+/// asked of a payer while one of them is unknown.
+const LOOKED_THROUGH: &str = "100";
 
 /// The provider.
 #[derive(Clone)]
@@ -39,9 +49,19 @@ impl std::fmt::Debug for Stripe {
     }
 }
 
+/// What we wrote on an object; objects of others may have null.
+type Metadata = Option<serde_json::Map<String, serde_json::Value>>;
+
 #[derive(Debug, Deserialize)]
 struct Object {
     id: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Card {
+    id: String,
+    #[serde(default)]
+    customer: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,9 +73,10 @@ struct Listed {
 struct Intent {
     id: String,
     amount: i64,
+    currency: String,
     status: String,
     #[serde(default)]
-    metadata: serde_json::Map<String, serde_json::Value>,
+    metadata: Metadata,
     #[serde(default)]
     last_payment_error: Option<Refusal>,
     #[serde(default)]
@@ -75,6 +96,10 @@ struct Redirect {
 
 #[derive(Debug, Default, Deserialize)]
 struct Refusal {
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    param: Option<String>,
     #[serde(default)]
     code: Option<String>,
     #[serde(default)]
@@ -87,16 +112,22 @@ struct Refused {
     error: Refusal,
 }
 
-/// What a call came to.
-enum Called<T> {
-    Done(T),
-    /// The card was refused.
-    Declined(Refusal),
-    /// Nobody knows whether it was done.
-    Unknown,
-}
+/// What a call came to; else what that makes of the payment: declined, or unknown.
+type Called<T> = Result<T, Outcome>;
 
 impl Refusal {
+    /// Whether it is for the payer to put right: a token that is none (any more), or of somebody else, or a sum that cards
+    /// are not taken for. Nothing was taken then, nor will be however often it is asked.
+    fn is_the_payers(&self, path: &str) -> bool {
+        let of_the_card = path.starts_with(CARDS) || self.param.as_deref() == Some("payment_method");
+        let of_the_sum = self.code.as_deref().is_some_and(|code| code.starts_with("amount_too_"));
+        self.kind.as_deref() == Some("invalid_request_error") && (of_the_card || of_the_sum)
+    }
+
+    fn declined(&self) -> Outcome {
+        Outcome::Declined { reason: self.word(), url: None }
+    }
+
     /// The provider's word for it.
     fn word(&self) -> String {
         let word = self.decline_code.as_deref().or(self.code.as_deref()).unwrap_or("card_declined");
@@ -123,31 +154,28 @@ impl Stripe {
 
     /// Asks for a payment.
     pub async fn pay(&self, demand: &Demand) -> Outcome {
-        match self.customer(demand).await {
-            Called::Done(customer) => self.charge(demand, &customer).await,
-            Called::Declined(refusal) => Outcome::Declined { reason: refusal.word(), url: None },
-            Called::Unknown => Outcome::Unknown,
+        match self.charge(demand).await {
+            Ok(intent) => outcome_of(demand, &intent),
+            Err(outcome) => outcome,
         }
     }
 
-    async fn charge(&self, demand: &Demand, customer: &str) -> Outcome {
+    async fn charge(&self, demand: &Demand) -> Called<Intent> {
+        let customer = self.customer(demand.subscription).await?;
+        let card = self.card(demand, &customer).await?;
         let (amount, currency) = (demand.amount.minor().to_string(), demand.amount.currency().code().to_lowercase());
         let (payment, subscription) = (demand.payment.to_string(), demand.subscription.to_string());
         let form = [
             ("amount", amount.as_str()),
             ("currency", &currency),
-            ("customer", customer),
-            ("payment_method", &demand.token),
+            ("customer", &customer),
+            ("payment_method", &card),
             ("off_session", "true"),
             ("confirm", "true"),
             ("metadata[payment]", &payment),
             ("metadata[subscription]", &subscription),
         ];
-        match self.post::<Intent>("/v1/payment_intents", &form, &payment).await {
-            Called::Done(intent) => outcome_of(demand, &intent),
-            Called::Declined(refusal) => Outcome::Declined { reason: refusal.word(), url: None },
-            Called::Unknown => Outcome::Unknown,
-        }
+        self.post(INTENTS, &form, &payment).await
     }
 
     /// What came of it; none where Stripe never heard of it.
@@ -156,45 +184,42 @@ impl Stripe {
             Ok(known) => known?,
             Err(_) => return Some(Outcome::Unknown),
         };
-        let query = [("customer", known.as_str()), ("limit", INTENTS)];
-        let Called::Done(listed) = self.get::<Listed>("/v1/payment_intents", &query).await else {
+        let query = [("customer", known.as_str()), ("limit", LOOKED_THROUGH)];
+        let Ok(listed) = self.get::<Listed>(INTENTS, &query).await else {
             return Some(Outcome::Unknown);
         };
         listed.data.iter().find(|intent| is_of(demand, intent)).map(|intent| outcome_of(demand, intent))
     }
 
-    /// The payer's customer at Stripe, with the card attached to it.
-    async fn customer(&self, demand: &Demand) -> Called<String> {
-        let payer = demand.subscription;
-        let known = match customer(&self.db, payer).await {
-            Ok(Some(known)) => known,
-            Ok(None) => match self.new_customer(payer).await {
-                Called::Done(made) => made,
-                Called::Declined(refusal) => return Called::Declined(refusal),
-                Called::Unknown => return Called::Unknown,
-            },
-            Err(_) => return Called::Unknown,
-        };
-        let path = format!("/v1/payment_methods/{}/attach", demand.token);
-        let key = format!("attach-{payer}-{}", demand.token);
-        match self.post::<Object>(&path, &[("customer", known.as_str())], &key).await {
-            Called::Done(_) => Called::Done(known),
-            Called::Declined(refusal) => Called::Declined(refusal),
-            Called::Unknown => Called::Unknown,
+    /// The payer's customer at Stripe.
+    async fn customer(&self, payer: SubscriptionId) -> Called<String> {
+        match customer(&self.db, payer).await {
+            Ok(Some(known)) => Ok(known),
+            Ok(None) => self.new_customer(payer).await,
+            Err(_) => Err(Outcome::Unknown),
         }
     }
 
     async fn new_customer(&self, payer: SubscriptionId) -> Called<String> {
         let name = payer.to_string();
         let form = [("metadata[subscription]", name.as_str())];
-        let made = match self.post::<Object>("/v1/customers", &form, &format!("customer-{payer}")).await {
-            Called::Done(made) => made.id,
-            Called::Declined(refusal) => return Called::Declined(refusal),
-            Called::Unknown => return Called::Unknown,
-        };
+        let made: Object = self.post("/v1/customers", &form, &format!("customer-{payer}")).await?;
         let kept: Result<String, StoreError> =
-            self.db.write("stripe-customer", async |tx| keep_customer(tx, payer, &made).await).await;
-        kept.map_or(Called::Unknown, Called::Done)
+            self.db.write("stripe-customer", async |tx| keep_customer(tx, payer, &made.id).await).await;
+        kept.map_err(|_| Outcome::Unknown)
+    }
+
+    /// The id of the card, attached to the customer. It may be another than the token: a test token such as `pm_card_visa`
+    /// becomes a new card when it is attached.
+    async fn card(&self, demand: &Demand, customer: &str) -> Called<String> {
+        let path = format!("{CARDS}{}", demand.token);
+        let card: Card = self.get(&path, &[]).await?;
+        if card.customer.as_deref() == Some(customer) {
+            return Ok(card.id);
+        }
+        let key = format!("attach-{customer}-{}", demand.token);
+        let attached: Object = self.post(&format!("{path}/attach"), &[("customer", customer)], &key).await?;
+        Ok(attached.id)
     }
 
     async fn post<T: for<'de> Deserialize<'de>>(&self, path: &str, form: &[(&str, &str)], key: &str) -> Called<T> {
@@ -214,39 +239,39 @@ impl Stripe {
     }
 
     async fn call<T: for<'de> Deserialize<'de>>(&self, path: &str, request: reqwest::RequestBuilder) -> Called<T> {
-        let answer = match request.send().await {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::warn!(path, error = %error.without_url(), "the payment provider does not answer");
-                return Called::Unknown;
-            }
-        };
+        let answer = request.send().await.map_err(|error| {
+            tracing::warn!(path, error = %error.without_url(), "the payment provider does not answer");
+            Outcome::Unknown
+        })?;
         let status = answer.status();
-        if status == StatusCode::PAYMENT_REQUIRED {
-            return Called::Declined(answer.json::<Refused>().await.unwrap_or_default().error);
-        }
         if !status.is_success() {
-            // Ours to put right, or the provider's; never the payer's fault.
-            let code = answer.json::<Refused>().await.unwrap_or_default().error.code;
-            tracing::error!(path, %status, code, "the payment provider refuses the call");
-            return Called::Unknown;
-        }
-        match answer.json().await {
-            Ok(value) => Called::Done(value),
-            Err(error) => {
-                tracing::error!(path, error = %error.without_url(), "the payment provider's answer cannot be read");
-                Called::Unknown
+            let refusal = answer.json::<Refused>().await.unwrap_or_default().error;
+            if status == StatusCode::PAYMENT_REQUIRED || refusal.is_the_payers(path) {
+                return Err(refusal.declined());
             }
+            // Ours to put right, or the provider's.
+            let code = refusal.code;
+            tracing::error!(path, %status, code, "the payment provider refuses the call");
+            return Err(Outcome::Unknown);
         }
+        answer.json().await.map_err(|error| {
+            tracing::error!(path, error = %error.without_url(), "the payment provider's answer cannot be read");
+            Outcome::Unknown
+        })
     }
 }
 
+fn payment_of(metadata: Option<&serde_json::Map<String, serde_json::Value>>) -> Option<&str> {
+    metadata.and_then(|metadata| metadata.get("payment")).and_then(serde_json::Value::as_str)
+}
+
 fn is_of(demand: &Demand, intent: &Intent) -> bool {
-    intent.metadata.get("payment").and_then(serde_json::Value::as_str) == Some(demand.payment.to_string().as_str())
+    payment_of(intent.metadata.as_ref()) == Some(demand.payment.to_string().as_str())
 }
 
 fn outcome_of(demand: &Demand, intent: &Intent) -> Outcome {
-    if intent.amount != demand.amount.minor() {
+    let currency = demand.amount.currency().code();
+    if intent.amount != demand.amount.minor() || !intent.currency.eq_ignore_ascii_case(currency) {
         tracing::error!(payment = %demand.payment, intent = intent.id, "the provider has another amount for a payment");
         return Outcome::Unknown;
     }
@@ -258,10 +283,7 @@ fn outcome_of(demand: &Demand, intent: &Intent) -> Outcome {
             let url = redirect.map(|redirect| redirect.url.clone());
             Outcome::Declined { reason: "authentication_required".to_owned(), url }
         }
-        _ => {
-            let reason = intent.last_payment_error.as_ref().map_or_else(|| "card_declined".to_owned(), Refusal::word);
-            Outcome::Declined { reason, url: None }
-        }
+        _ => intent.last_payment_error.as_ref().unwrap_or(&Refusal::default()).declined(),
     }
 }
 
@@ -292,7 +314,7 @@ struct EventData {
 #[derive(Deserialize)]
 struct EventObject {
     #[serde(default)]
-    metadata: serde_json::Map<String, serde_json::Value>,
+    metadata: Metadata,
 }
 
 /// The payment that a webhook is about, if it is of ours; believed only if its `Stripe-Signature` is right.
@@ -319,7 +341,7 @@ pub fn webhook(body: &[u8], signature: &str, secret: &str, now: Timestamp) -> Re
         return Err(WebhookFault::Age);
     }
     let event: Event = serde_json::from_slice(body).map_err(|_| WebhookFault::Body)?;
-    let named = event.data.object.metadata.get("payment").and_then(serde_json::Value::as_str);
+    let named = payment_of(event.data.object.metadata.as_ref());
     Ok(named.and_then(|named| named.parse::<PaymentId>().ok()).filter(|id: &PaymentId| !id.uuid().is_nil()))
 }
 

@@ -158,6 +158,8 @@ fn settings_must_fit_each_other() {
         ("[payments]\nmethods = ['stripe']", "payments.stripe: needs url and key"),
         ("[payments]\ndunning_days = [3, 1]", "payments.dunning_days"),
         ("[payments]\ndisable_after_days = 0", "payments.dunning_days"),
+        ("[payments]\nmethods = ['stripe']", "payments.stripe.webhook_secret: must be set"),
+        ("[payments]\nmethods = ['stripe']\n[payments.stripe]\nurl = 'stripe'\nkey = 'k'", "payments.stripe"),
         ("[payments]\nmethods = []", "must name at least one"),
         ("[server]\naddress = '0.0.0.0'\n[demo]\nsign_in = true", "demo.sign_in (x.toml, line 4): lets anybody"),
         ("[auth]\nissuer = 'https://login.example'", "auth.issuer (x.toml, line 2): is a URL"),
