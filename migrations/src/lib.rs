@@ -14,6 +14,7 @@ mod m0005_links;
 mod m0006_invoice_lines;
 mod m0007_kept;
 mod m0010_payments;
+mod m0011_mail;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_invoice_lines::Migration),
             Box::new(m0007_kept::Migration),
             Box::new(m0010_payments::Migration),
+            Box::new(m0011_mail::Migration),
         ]
     }
 }

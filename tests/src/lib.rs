@@ -19,6 +19,7 @@ mod forward;
 mod postgres;
 pub mod seeds;
 mod server;
+mod smtp;
 mod template;
 mod visitor;
 
@@ -31,6 +32,7 @@ pub use forward::Forwarder;
 pub use futures_util::future::join_all;
 pub use postgres::Cluster;
 pub use server::{Server, output};
+pub use smtp::{Mail, Sink};
 pub use visitor::{Page, Visitor};
 
 use std::time::{Duration, Instant};

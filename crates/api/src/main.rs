@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod extract;
 mod jobs;
+mod mailing;
 mod months;
 mod openapi;
 mod pages;
