@@ -270,3 +270,37 @@ fn again_at(mail: &MailRow, now: Timestamp) -> Option<Timestamp> {
     let next = now + TimeDelta::seconds(pause.min(LONGEST_PAUSE_SECONDS));
     (next <= mail.queued_at + TimeDelta::days(GIVE_UP_DAYS)).then_some(next)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
+mod tests {
+    use super::*;
+    use kernel::Id;
+
+    /// Pauses double up to four hours, and end after three days, whatever the number of tries.
+    #[test]
+    fn pauses_grow_and_end() {
+        let queued_at = kernel::parse_rfc3339("2018-05-01T00:00:00Z").unwrap();
+        let mail = |tries| MailRow {
+            event: kernel::EventId::from_uuid(uuid::Uuid::nil()),
+            recipient: String::new(),
+            kind: String::new(),
+            subject: String::new(),
+            body: String::new(),
+            tries,
+            queued_at,
+        };
+        let pause = |tries| again_at(&mail(tries), queued_at).map(|at| (at - queued_at).num_seconds());
+        for (tries, expected) in
+            [(0, 5), (1, 10), (2, 20), (11, 10_240), (12, 14_400), (99, 14_400), (i64::MAX, 14_400)]
+        {
+            assert_eq!(pause(tries), Some(expected), "{tries}");
+        }
+        let (mut now, mut tries) = (queued_at, 0);
+        while let Some(next) = again_at(&mail(tries), now) {
+            assert!(next > now && next <= queued_at + TimeDelta::days(GIVE_UP_DAYS));
+            (now, tries) = (next, tries + 1);
+        }
+        assert!((25..35).contains(&tries), "{tries}");
+    }
+}
