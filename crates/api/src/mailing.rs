@@ -275,7 +275,6 @@ fn again_at(mail: &MailRow, now: Timestamp) -> Option<Timestamp> {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
 mod tests {
     use super::*;
-    use kernel::Id;
 
     /// Pauses double up to four hours, and end after three days, whatever the number of tries.
     #[test]

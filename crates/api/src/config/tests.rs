@@ -155,7 +155,7 @@ fn a_value_of_another_type_is_named_with_its_place() {
 fn settings_must_fit_each_other() {
     for (text, wanted) in [
         ("[payments]\nmethods = ['simulated']", "payments.methods (x.toml, line 2): hold \"simulated\""),
-        ("[payments]\nmethods = ['stripe']", "not supported by this version yet"),
+        ("[payments]\nmethods = ['stripe']", "payments.stripe: needs url and key"),
         ("[payments]\nmethods = []", "must name at least one"),
         ("[server]\naddress = '0.0.0.0'\n[demo]\nsign_in = true", "demo.sign_in (x.toml, line 4): lets anybody"),
         ("[auth]\nissuer = 'https://login.example'", "auth.issuer (x.toml, line 2): is a URL"),
@@ -211,6 +211,7 @@ fn secrets_are_not_shown() {
             ("PURSER__PAYMENTS__STRIPE__WEBHOOK_SECRET", "whsec_hush"),
             ("PURSER__DATABASE__URL", "postgres://purser:hush@db:5432/purser?sslmode=require"),
             ("PURSER__MAIL__URL", "smtp://mailer:hush@mail:587"),
+            ("PURSER__MAIL__FROM", "billing@purser.example"),
         ],
     )
     .unwrap();
