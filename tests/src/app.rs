@@ -3,6 +3,7 @@
 use crate::actor::Actor;
 use crate::database::{Database, Db};
 use crate::server::{self, Server};
+use crate::smtp::Sink;
 use crate::{binary, eventually, seeds, template};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -29,6 +30,8 @@ pub struct Options {
     pub peers: Vec<(String, String)>,
     /// What differs from `config/default.toml`.
     pub config: String,
+    /// Where its mail goes; none: it sends none.
+    pub mail: Option<Arc<Sink>>,
 }
 
 impl Default for Options {
@@ -47,6 +50,7 @@ impl Options {
             env: Vec::new(),
             peers: Vec::new(),
             config: String::new(),
+            mail: None,
         }
     }
 
@@ -58,6 +62,11 @@ impl Options {
     /// A database as a new installation has it.
     pub fn empty() -> Self {
         Self { catalog: None, seed: None, ..Self::new() }
+    }
+
+    /// With a server that takes its mail.
+    pub fn mailing(self) -> Self {
+        Self { mail: Some(Arc::new(Sink::start())), ..self }
     }
 
     pub fn seed(mut self, seed: &str) -> Self {

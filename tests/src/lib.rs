@@ -19,6 +19,7 @@ mod forward;
 mod postgres;
 pub mod seeds;
 mod server;
+mod smtp;
 pub mod stripe;
 mod template;
 mod visitor;
@@ -32,6 +33,7 @@ pub use forward::Forwarder;
 pub use futures_util::future::join_all;
 pub use postgres::Cluster;
 pub use server::{Server, output};
+pub use smtp::{Mail, Sink};
 pub use stripe::Stripe;
 pub use visitor::{Page, Visitor};
 

@@ -22,6 +22,9 @@ pub fn command(database: &Database, options: &Options, folder: &Path) -> Command
             command.env_remove(name);
         }
     }
+    if let Some(sink) = &options.mail {
+        command.env("PURSER__MAIL__URL", sink.url()).env("PURSER__MAIL__FROM", "billing@purser.example");
+    }
     command
         .current_dir(folder)
         .env("PURSER__DATABASE__URL", &database.url)

@@ -7,6 +7,7 @@ use crate::commands::{Fault, checkpoint_key, connect, platform, quote_key, token
 use crate::config::{Config, PaymentMethod, Payments};
 use crate::extract::{BodyLimit, path_config, unrouted};
 use crate::jobs::{self, Chainer, follow, tidy};
+use crate::mailing::{self, post::Post};
 use crate::months;
 use crate::openapi;
 use crate::pages;
@@ -95,6 +96,8 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
     let mut chainer = Chainer::new(state.clone(), &checkpoint_key(&secret));
     // What commands and an earlier run left stands before what is to come.
     chainer.turn(false).await?;
+    mailing::begin(&state.db).await?;
+    let (post, url) = (Post::new(&state.config)?, state.config.public_url(bound));
     welcome::print(&state, bound, new).await?;
     let serving = async {
         let served = until_told(server, stops).await;
@@ -107,7 +110,8 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
         let (chained, followed) = (chainer.run(stopped.clone()), follow(state.clone(), stopped.clone()));
         let turned = months::keep_turning(state.clone(), stopped.clone());
         let collected = collecting::keep_collecting(state.clone(), stopped.clone());
-        tokio::join!(chained, followed, turned, collected, tidy(state.clone(), stopped));
+        let mailed = mailing::keep_mailing(state.clone(), post, url, stopped.clone());
+        tokio::join!(chained, followed, turned, collected, mailed, tidy(state.clone(), stopped));
     };
     let (served, ()) = tokio::join!(serving, jobs);
     tracing::info!("stopped");

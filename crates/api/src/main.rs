@@ -12,6 +12,7 @@ mod config;
 mod documents;
 mod extract;
 mod jobs;
+mod mailing;
 mod months;
 mod openapi;
 mod pages;

@@ -12,6 +12,7 @@ pub mod idempotency;
 pub mod invoices;
 pub mod leases;
 pub mod lines;
+pub mod mails;
 pub mod months;
 pub mod organizations;
 pub mod payer_usage;

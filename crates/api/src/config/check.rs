@@ -91,6 +91,17 @@ impl Config {
             "payments.stripe.webhook_secret",
             "must be set where payments.methods hold \"stripe\": what is not signed is not believed",
         );
+        let mail = &self.mail;
+        must(
+            mail.url.is_empty() || crate::mailing::post::is_server(mail.url.expose()),
+            "mail.url",
+            "must be empty or smtp://USER:PASSWORD@HOST:PORT, or smtps://…; what is odd in a password is written as %XX",
+        );
+        must(
+            mail.url.is_empty() || mail.from.parse::<lettre::Address>().is_ok(),
+            "mail.from",
+            "must be the address that mail comes from, such as billing@example.com, where mail.url is set",
+        );
         must(
             !self.demo.sign_in || server.address.is_loopback(),
             "demo.sign_in",
@@ -118,7 +129,6 @@ impl Config {
         );
         note(public.starts_with("http://") && !loopback, "server.public_url is not https: tokens travel in the clear");
         note(self.payments.allow_simulated && !loopback, "payments.allow_simulated is on: payments may be only played");
-        note(!self.mail.url.is_empty(), "mail.url is set, but this version sends no mail yet");
         notes
     }
 }

@@ -221,8 +221,10 @@ pub struct Stripe {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mail {
-    /// `smtp://…`; empty: none is sent.
+    /// `smtp://…` or `smtps://…`; empty: none is sent.
     pub url: HiddenUrl,
+    /// Address that it comes from.
+    pub from: String,
 }
 
 /// `[webhooks]`

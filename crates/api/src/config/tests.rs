@@ -176,6 +176,11 @@ fn settings_must_fit_each_other() {
         ("[server]\nsecret_file = ''", "server.secret_file"),
         ("[server]\npublic_url = 'purser.example'", "server.public_url"),
         ("[server]\npublic_url = 'https://'", "server.public_url"),
+        ("[mail]\nurl = 'mail:25'\nfrom = 'a@b.example'", "mail.url"),
+        ("[mail]\nurl = 'http://mail'\nfrom = 'a@b.example'", "mail.url"),
+        ("[mail]\nurl = 'smtp://mail?tls=no'\nfrom = 'a@b.example'", "mail.url"),
+        ("[mail]\nurl = 'smtp://mail'", "mail.from"),
+        ("[mail]\nurl = 'smtp://mail'\nfrom = 'A <a@b.example>'", "mail.from"),
         ("[seller]\nseries = 'Ä 1'", "seller.series"),
         ("[log]\nfilter = 'a=b=c'", "log.filter (x.toml, line 2): is no filter"),
         (
@@ -198,7 +203,6 @@ fn what_is_worth_a_word_is_noted() {
     let plain = "[server]\naddress = '0.0.0.0'\npublic_url = 'http://purser.example'";
     assert!(notes(plain).contains("not https"));
     assert_eq!(notes("[server]\naddress = '0.0.0.0'\npublic_url = 'https://purser.example'"), "");
-    assert!(notes("[mail]\nurl = 'smtp://mail'").contains("no mail"));
     assert!(notes("[server]\naddress = '::'\n[payments]\nallow_simulated = true").contains("only played"));
 }
 
@@ -211,6 +215,7 @@ fn secrets_are_not_shown() {
             ("PURSER__PAYMENTS__STRIPE__WEBHOOK_SECRET", "whsec_hush"),
             ("PURSER__DATABASE__URL", "postgres://purser:hush@db:5432/purser?sslmode=require"),
             ("PURSER__MAIL__URL", "smtp://mailer:hush@mail:587"),
+            ("PURSER__MAIL__FROM", "billing@purser.example"),
         ],
     )
     .unwrap();

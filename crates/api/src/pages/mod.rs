@@ -6,7 +6,7 @@ mod billing;
 pub mod checkout;
 pub mod frame;
 mod invoices;
-mod locale;
+pub mod locale;
 mod market;
 mod organizations;
 mod payer_form;

@@ -300,6 +300,24 @@ pub const TABLES: &[Table] = &[
         columns: &[("subscription_id", Uuid), ("customer", Text)],
     },
     Table {
+        name: "mails",
+        key: &["event_id", "recipient"],
+        columns: &[
+            ("event_id", Uuid),
+            ("recipient", Text),
+            ("kind", Text),
+            ("subject", Text),
+            ("body", Text),
+            ("state", Text),
+            ("tries", Int),
+            ("reason", Text),
+            ("queued_at", Int),
+            ("next_at", Int),
+            ("settled_at", Int),
+        ],
+    },
+    Table { name: "mail_cursor", key: &["name"], columns: &[("name", Text), ("number", Int), ("place", Int)] },
+    Table {
         name: "invoice_lines",
         key: &["invoice_id", "place"],
         columns: &[
