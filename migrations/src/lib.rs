@@ -15,6 +15,7 @@ mod m0006_invoice_lines;
 mod m0007_kept;
 mod m0008_usage;
 mod m0010_payments;
+mod m0012_resume;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_kept::Migration),
             Box::new(m0008_usage::Migration),
             Box::new(m0010_payments::Migration),
+            Box::new(m0012_resume::Migration),
         ]
     }
 }
