@@ -16,6 +16,7 @@ mod m0007_kept;
 mod m0008_usage;
 mod m0010_payments;
 mod m0011_mail;
+mod m0012_resume;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_usage::Migration),
             Box::new(m0010_payments::Migration),
             Box::new(m0011_mail::Migration),
+            Box::new(m0012_resume::Migration),
         ]
     }
 }

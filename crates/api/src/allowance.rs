@@ -115,7 +115,7 @@ const NOT_BOUGHT: Why = Why {
 const SUSPENDED: Why = Why {
     code: "past_due",
     message: "What was bought is suspended: the subscription that pays could not be charged for this month.",
-    remedy: "Have the subscription's owner pay what is open, then buy it again for the rest of the month.",
+    remedy: "Have the subscription's owner pay what is open: it resumes at once, and is charged for the rest of the month.",
 };
 const NOT_INSTALLED: Why = Why {
     code: "not_installed",

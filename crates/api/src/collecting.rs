@@ -6,6 +6,7 @@
 use crate::app::schedule;
 use crate::months;
 use crate::problem::Problem;
+use crate::resuming;
 use crate::state::{State, store_problem};
 use actix_web::web::Data;
 use billing::collection::{self, Desk, Next};
@@ -13,7 +14,8 @@ use billing::dunning::Schedule;
 use billing::payment::Outcome;
 use chrono::{NaiveDate, TimeDelta};
 use futures_util::{StreamExt, stream};
-use kernel::{Clock, IdSource, PaymentId, SubscriptionId, SystemClock, Timestamp};
+use kernel::{Clock, IdSource, Month, PaymentId, SubscriptionId, SystemClock, Timestamp};
+use marketplace::till::Till;
 use providers::Providers;
 use std::fmt;
 use std::time::Duration;
@@ -37,6 +39,7 @@ const OF_PAYER: i64 = 20;
 #[derive(Clone)]
 pub struct Work {
     db: Db,
+    till: Till,
     providers: Providers,
     schedule: Schedule,
     now: Timestamp,
@@ -50,13 +53,13 @@ impl fmt::Debug for Work {
 
 impl Work {
     /// At `now`.
-    pub const fn new(db: Db, providers: Providers, schedule: Schedule, now: Timestamp) -> Self {
-        Self { db, providers, schedule, now }
+    pub const fn new(db: Db, till: Till, providers: Providers, schedule: Schedule, now: Timestamp) -> Self {
+        Self { db, till, providers, schedule, now }
     }
 
     /// In a server, at its present instant.
     fn of(state: &State) -> Self {
-        Self::new(state.db.clone(), state.providers.clone(), schedule(&state.config), state.now())
+        Self::new(state.db.clone(), state.till.clone(), state.providers.clone(), schedule(&state.config), state.now())
     }
 
     /// The day whose work is to be done.
@@ -72,19 +75,21 @@ pub struct Collected {
     pub invoices: u64,
     /// Payments of which nobody knows yet what came.
     pub unknown: u64,
+    /// Organizations whose suspended entitlements resumed.
+    pub resumed: u64,
 }
 
 /// Does what is due by today: first what came of payments that were left in between is found out, then each open invoice has
-/// what is due of it.
+/// what is due of it, and what is suspended of who pays again resumes.
 ///
 /// # Errors
 /// The store's; what was done stays done, and the next run goes on.
 pub async fn run(work: &Work) -> Result<Collected, StoreError> {
-    let mut done = Collected { invoices: 0, unknown: settle_all(work).await? };
+    let mut done = Collected { unknown: settle_all(work).await?, ..Collected::default() };
     let mut after = None;
     loop {
         let due = payments::due(&work.db, work.today(), after, STRIDE).await?;
-        let Some(last) = due.last() else { return Ok(done) };
+        let Some(last) = due.last() else { break };
         after = last.next_on.map(|day| (day, last.id));
         done.invoices = done.invoices.saturating_add(u64::try_from(due.len()).unwrap_or(0));
         let mut working = stream::iter(&due).map(|invoice| one(work, invoice)).buffer_unordered(AT_ONCE);
@@ -99,6 +104,8 @@ pub async fn run(work: &Work) -> Result<Collected, StoreError> {
             }
         }
     }
+    done.resumed = resuming::all(&work.db, &work.till, Month::of(work.now)).await?;
+    Ok(done)
 }
 
 /// What is due of one invoice.
@@ -171,6 +178,7 @@ pub async fn hear(state: &State, payment: PaymentId) -> Result<(), StoreError> {
     let Some(row) = payments::find(&state.db, payment).await? else { return Ok(()) };
     if row.state != "received" {
         settle(&Work::of(state), &row).await?;
+        resuming::of_payer(state, row.subscription).await;
         state.committed.notify_one();
     }
     Ok(())
@@ -185,6 +193,7 @@ pub async fn of_payer(state: &State, payer: SubscriptionId) -> Result<(), StoreE
     for invoice in payments::open(&state.db, payer, OF_PAYER).await? {
         one(&work, &invoice).await?;
     }
+    resuming::of_payer(state, payer).await;
     state.committed.notify_one();
     Ok(())
 }
@@ -194,7 +203,9 @@ pub async fn keep_collecting(state: Data<State>, mut stop: tokio::sync::watch::R
     loop {
         match look(&state).await {
             Ok(done) if done == Collected::default() => {}
-            Ok(Collected { invoices, unknown }) => tracing::info!(invoices, unknown, "what is owed was asked for"),
+            Ok(Collected { invoices, unknown, resumed }) => {
+                tracing::info!(invoices, unknown, resumed, "what is owed was asked for");
+            }
             Err(error) => tracing::warn!(%error, "collection waits; it goes on by itself"),
         }
         tokio::select! {
@@ -207,6 +218,7 @@ pub async fn keep_collecting(state: Data<State>, mut stop: tokio::sync::watch::R
 async fn look(state: &State) -> Result<Collected, StoreError> {
     let work = Work::of(state);
     let due = payments::first_due(&state.db, None).await?.is_some_and(|day| day <= work.today());
+    let due = due || resuming::is_due(&state.db, Month::of(work.now)).await?;
     if !due && payments::asked(&state.db, None, 1).await?.is_empty() {
         return Ok(Collected::default());
     }

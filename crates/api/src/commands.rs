@@ -229,14 +229,20 @@ async fn renew(config: &Config, until: Option<chrono::NaiveDate>) -> Result<Exit
     let (till, working) = Till::open(db.clone(), shelf, policy, clock, (limits, lanes), Arc::new(|_| ()));
     let month = until.map_or(months::due_at(at), Month::of_date);
     let ran = months::run(&months::Work::alone(&db, &till, &app::terms(config)), month, at).await;
+    // What was issued is asked for where that is due too.
+    let providers = app::providers(config, &db)?;
+    let work = collecting::Work::new(db.clone(), till.clone(), providers, app::schedule(config), at);
+    let collected = match &ran {
+        Ok(_) => collecting::run(&work).await,
+        Err(_) => Ok(Collected::default()),
+    };
     till.close();
     working.finish().await;
     let ran = ran?;
     println!("{ran}");
-    // What was issued is asked for where that is due too.
-    let work = collecting::Work::new(db.clone(), app::providers(config, &db)?, app::schedule(config), at);
-    let Collected { invoices, unknown } = collecting::run(&work).await?;
+    let Collected { invoices, unknown, resumed } = collected?;
     println!("{invoices} invoices were asked for, of {unknown} payments nobody knows yet what came");
+    println!("{resumed} organizations resumed what was suspended");
     Ok(if ran.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -18,6 +18,7 @@ mod openapi;
 mod pages;
 mod problem;
 mod request_id;
+mod resuming;
 mod routes;
 mod secret;
 mod state;

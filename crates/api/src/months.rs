@@ -5,6 +5,7 @@
 use crate::app::terms;
 use crate::collecting;
 use crate::problem::Problem;
+use crate::resuming;
 use crate::state::{State, store_problem};
 use actix_web::web::Data;
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
@@ -223,6 +224,8 @@ pub async fn on_the_way(state: &State, target: Timestamp) -> Result<(), Problem>
     if micros(target) < stored {
         return Ok(());
     }
+    // Whose payer was put right by now resumes before time goes on.
+    resuming::all(&state.db, &state.till, Month::of(state.now())).await.map_err(store_problem)?;
     let (until, last) = (due_at(target), day_at(target));
     let mut month = first_due(&state.db, until).await.map_err(store_problem)?.unwrap_or(until.next());
     // What cannot be done today is tried again with whatever comes next, and holds nothing up.

@@ -43,7 +43,7 @@ pub fn what(line: &Line) -> String {
     let (from, to, month) = (number(line.quantity.from), number(line.quantity.to), month(line.month));
     match line.kind {
         "renewal" => format!("{to} for {month}"),
-        "purchase" => format!("{from} → {to}, rest of {month}"),
+        "purchase" | "resumed" => format!("{from} → {to}, rest of {month}"),
         "usage" => format!("{to} used above the included ones, {month}"),
         kind => format!("{}, {month}", kind.replace('_', " ")),
     }

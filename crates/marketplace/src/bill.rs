@@ -9,7 +9,7 @@ use billing::Payer;
 use billing::invoice::{Document, Seller, Sums};
 use chrono::NaiveDate;
 use kernel::{
-    ChargeBasis, ChargeId, Currency, InvoiceId, Money, Month, OrganizationId, PurchaseId, Step, SubscriptionId,
+    ChargeBasis, ChargeId, Currency, DayRule, InvoiceId, Money, Month, OrganizationId, PurchaseId, Step, SubscriptionId,
 };
 use serde::Serialize;
 use store::invoices::{self, BillLine, InvoiceRow, RenewalLine};
@@ -47,7 +47,8 @@ pub struct Line {
     pub offer: String,
     /// The offer's name.
     pub name: String,
-    /// `purchase`: what was bought within the month; `renewal`: the month in advance; `usage`: metered use of the month.
+    /// `purchase`: what was bought within the month; `renewal`: the month in advance; `resumed`: what
+    /// was suspended, for what was left of the month; `usage`: metered use of the month.
     pub kind: &'static str,
     /// The month of the service, by its first day.
     pub month: Month,
@@ -328,7 +329,7 @@ impl Upcoming<'_> {
 }
 
 fn order(line: &Line) -> Order<'_> {
-    (&line.organization.name, line.organization.id, &line.offer, line.month, line.kind == "renewal")
+    (&line.organization.name, line.organization.id, &line.offer, line.month, matches!(line.kind, "renewal" | "resumed"))
 }
 
 fn charged(line: BillLine, name: String) -> Result<Line, StoreError> {
@@ -341,6 +342,8 @@ fn charged(line: BillLine, name: String) -> Result<Line, StoreError> {
         name,
         kind: match (&basis.usage, renewal) {
             (Some(_), _) => "usage",
+            // Without proration the whole month is charged, and it reads as one.
+            (None, true) if basis.rule != DayRule::None => "resumed",
             (None, true) => "renewal",
             (None, false) => "purchase",
         },

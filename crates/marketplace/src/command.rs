@@ -7,6 +7,7 @@ use crate::decide::{self, Line, Payment, Priced};
 use crate::order::{Act, Caller, Command, Order};
 use crate::quote::{self, PurchaseView, QuoteView};
 use crate::refusal::{Refusal, Scope};
+use crate::resume::resume;
 use billing::invoice::bill;
 use billing::ledger::{Posting, Share, postings_of_charge};
 use chrono::TimeDelta;
@@ -25,7 +26,7 @@ use store::{Actor, NewEvent};
 pub struct NewCharge {
     /// Its id.
     pub id: ChargeId,
-    /// The purchase that it is of; none for the full month of what was renewed.
+    /// The purchase that it is of; none for what was renewed, resumed or used.
     pub purchase: Option<PurchaseId>,
     /// Who pays.
     pub subscription: SubscriptionId,
@@ -124,6 +125,7 @@ pub fn decide(
         }
         // Whoever comes first brings the organization to its month before anything else is decided.
         Act::Turn { .. } => Ok(Decision::Nothing),
+        Act::Resume { organization } => Ok(resume(book, *organization, now, ids).unwrap_or(Decision::Nothing)),
         Act::Install { organization, offer, on } => install(book, command, (*organization, offer, *on), standing, now),
     }
 }

@@ -11,8 +11,8 @@ use crate::refusal::{Refusal, Scope};
 use billing::new_subscription::NewSubscriptionFault;
 use billing::{Need, NewSubscription, Payer, Reason, ReasonCode, TaxRate, Totals};
 use kernel::{
-    ChargeBasis, CountryCode, Currency, Exact, Money, Month, Permission, Role, Step, SubscriptionId, SubscriptionRole,
-    Timestamp, grants,
+    ChargeBasis, ChargeInputs, CountryCode, Currency, Exact, Money, MoneyError, Month, Permission, Role, Step,
+    SubscriptionId, SubscriptionRole, Timestamp, grants,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -312,7 +312,6 @@ fn decide_line(
             after.next = *total;
         }
     }
-    let today = now.date_naive();
     let mut basis = None;
     let mut charged_now = zero(currency);
     let mut renewal = zero(currency);
@@ -322,27 +321,41 @@ fn decide_line(
         let at_renewal = offer.price_on(currency, next_first).ok_or_else(mismatch)?;
         renewal = Money::from_exact(&at_renewal.price.total(after.next), currency).map_err(too_large)?;
         if after.next > before.committed {
-            let price = offer.price_on(currency, today).ok_or_else(mismatch)?;
-            let inputs = kernel::ChargeInputs {
-                offer: offer.slug.to_string(),
-                currency,
-                price_version: price.version,
-                before: before.committed,
-                after: after.next,
-                fraction: offer.definition.proration.fraction(now),
-                accrued_before: before.accrued.clone(),
-                charged_before: before.charged,
-            };
-            let computed = ChargeBasis::compute(&price.price, inputs).map_err(too_large)?;
+            let units = (before.committed, after.next);
+            let more = increase(&offer, &mut after, units, currency, now).map_err(too_large)?;
+            let computed = more.ok_or_else(mismatch)?;
             charged_now = computed.money();
-            after.accrued = computed.accrued();
-            after.charged =
-                before.charged.checked_add(computed.amount).ok_or_else(|| too_large(kernel::MoneyError::Overflow))?;
             basis = Some(computed);
         }
     }
     after.committed = after.committed.max(after.next);
     Ok(Line { offer, before, after, basis, now: charged_now, renewal })
+}
+
+/// What more paid units, from so many to so many, cost for what is left of the month, at the version in force
+/// on the day, added to what `row` was charged for; none where there is no price.
+pub(crate) fn increase(
+    offer: &Offer,
+    row: &mut EntitlementRow,
+    (from, to): (i64, i64),
+    currency: Currency,
+    now: Timestamp,
+) -> Result<Option<ChargeBasis>, MoneyError> {
+    let Some(version) = offer.price_on(currency, now.date_naive()) else { return Ok(None) };
+    let inputs = ChargeInputs {
+        offer: offer.slug.to_string(),
+        currency,
+        price_version: version.version,
+        before: from,
+        after: to,
+        fraction: offer.definition.proration.fraction(now),
+        accrued_before: row.accrued.clone(),
+        charged_before: row.charged,
+    };
+    let computed = ChargeBasis::compute(&version.price, inputs)?;
+    row.accrued = computed.accrued();
+    row.charged = row.charged.checked_add(computed.amount).ok_or(MoneyError::Overflow)?;
+    Ok(Some(computed))
 }
 
 fn check_range(offer: &Offer, before: &EntitlementRow, total: i64, place: usize) -> Result<(), Refusal> {
@@ -452,7 +465,7 @@ fn next_invoice(
         let Some(offer) = book.catalogue.offer(offer).filter(|_| units > 0 && organizations > 0) else { continue };
         let Some(version) = offer.price_on(currency, first) else { continue };
         let one = Money::from_exact(&version.price.total(units), currency).map_err(too_large)?;
-        let all = one.minor().checked_mul(organizations).ok_or_else(|| too_large(kernel::MoneyError::Overflow))?;
+        let all = one.minor().checked_mul(organizations).ok_or_else(|| too_large(MoneyError::Overflow))?;
         amounts.push((next_rate.clone(), Money::new(all, currency)));
     }
     Totals::of(amounts, currency).map_err(too_large)

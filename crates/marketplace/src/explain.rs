@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::bill::Bill;
-use kernel::{ChargeBasis, ChargeId, Currency, InvoiceId, Model, Money, PriceSpec, Step, UnitPrice, rfc3339};
+use kernel::{ChargeBasis, ChargeId, Currency, DayRule, InvoiceId, Model, Money, PriceSpec, Step, UnitPrice, rfc3339};
 use store::proof::TransferProof;
 use store::purchases::ChargeRow;
 use store::{Reads, StoreError};
@@ -88,6 +88,9 @@ fn text(
             "purchase",
             match (&basis.usage, renewal) {
                 (Some(_), _) => "none: metered use of the month".to_owned(),
+                (None, true) if basis.rule != DayRule::None => {
+                    "none: what was suspended resumed for the rest of the month".to_owned()
+                }
                 (None, true) => "none: the month was renewed".to_owned(),
                 (None, false) => charge.purchase.to_string(),
             },

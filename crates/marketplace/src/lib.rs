@@ -20,6 +20,7 @@ pub mod queue;
 pub mod quote;
 pub mod record;
 pub mod refusal;
+pub mod resume;
 pub mod seed;
 pub mod shelf;
 pub mod till;

@@ -206,6 +206,13 @@ pub struct Caller {
     pub address: Option<String>,
 }
 
+impl Caller {
+    /// Where time does it, and nobody.
+    fn nobody() -> Self {
+        Self { user: UserId::from_uuid(uuid::Uuid::nil()), address: None }
+    }
+}
+
 /// A command for the till.
 #[derive(Clone, Debug)]
 pub struct Command {
@@ -243,6 +250,11 @@ pub enum Act {
         /// The month, at the latest the present one.
         until: Month,
     },
+    /// Resumes what is suspended, if the payer pays again.
+    Resume {
+        /// Of whom.
+        organization: OrganizationId,
+    },
     /// Installs an extension or removes it.
     Install {
         /// For whom.
@@ -267,8 +279,13 @@ impl Command {
     /// Brings an organization to a month that has begun; nobody asks for it.
     #[must_use]
     pub fn turn(organization: OrganizationId, until: Month) -> Self {
-        let nobody = Caller { user: UserId::from_uuid(uuid::Uuid::nil()), address: None };
-        Self { caller: nobody, act: Act::Turn { organization, until } }
+        Self { caller: Caller::nobody(), act: Act::Turn { organization, until } }
+    }
+
+    /// Resumes what is suspended of an organization; nobody asks for it.
+    #[must_use]
+    pub fn resume(organization: OrganizationId) -> Self {
+        Self { caller: Caller::nobody(), act: Act::Resume { organization } }
     }
 
     /// What it needs to know.
@@ -278,10 +295,10 @@ impl Command {
         let (key, chosen) = match &self.act {
             Act::Purchase { order, key, .. } => (key.as_str().to_owned(), order.chosen()),
             Act::SetUpBilling { subscription, .. } => (String::new(), Some(*subscription)),
-            Act::Install { .. } | Act::Turn { .. } => (String::new(), None),
+            Act::Install { .. } | Act::Turn { .. } | Act::Resume { .. } => (String::new(), None),
         };
-        // A month that comes is charged by itself, whatever else its payer owes.
-        let bill = !matches!(self.act, Act::Turn { .. });
+        // What is charged by itself is charged whatever else its payer owes.
+        let bill = !matches!(self.act, Act::Turn { .. } | Act::Resume { .. });
         store::till::Ask { organization: self.organization(), actor, key, chosen, bill }
     }
 
@@ -292,7 +309,8 @@ impl Command {
             Act::Purchase { order, .. } => order.organization,
             Act::SetUpBilling { organization, .. }
             | Act::Install { organization, .. }
-            | Act::Turn { organization, .. } => *organization,
+            | Act::Turn { organization, .. }
+            | Act::Resume { organization } => *organization,
         }
     }
 }

@@ -147,7 +147,7 @@ fn one(
 }
 
 /// What the payer will be billed for it, and no longer for what was used and is closed.
-fn owe(book: &mut Book, organization: OrganizationId, charges: &[NewCharge], closed: &[(OfferId, Month)]) {
+pub(crate) fn owe(book: &mut Book, organization: OrganizationId, charges: &[NewCharge], closed: &[(OfferId, Month)]) {
     let Some(held) = book.organizations.get_mut(&organization) else { return };
     let Some(account) = held.link.and_then(|link| book.payers.get_mut(&link)) else { return };
     for (offer, month) in closed {

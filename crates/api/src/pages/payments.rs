@@ -11,6 +11,7 @@ use super::visitor::{Fields, Form, Visitor, field};
 use super::wares::Tag;
 use crate::extract::Query;
 use crate::problem::Problem;
+use crate::resuming;
 use crate::routes::paging::{self, PageQuery};
 use crate::routes::payments::{Payment, TransferBody, record_transfer, replace_method};
 use crate::routes::roles::Seen;
@@ -211,11 +212,12 @@ async fn record(
             Ok(transfer) => {
                 let by = By::of(&visitor.caller(), &request);
                 let payer = seen.row.id;
-                write(&state, "record-payment", &by, async |tx, act| {
+                let written = write(&state, "record-payment", &by, async |tx, act| {
                     record_transfer(&state, tx, act, payer, &transfer).await
-                })
-                .await
-                .map(|_| ())
+                });
+                let written = written.await.map(|_| ());
+                resuming::of_payer(&state, payer).await;
+                written
             }
         },
     };

@@ -6,6 +6,7 @@ use crate::collecting;
 use crate::extract::{Body, Query};
 use crate::months;
 use crate::problem::Problem;
+use crate::resuming;
 use crate::routes::paging::{self, Page, PageQuery};
 use crate::routes::roles::Seen;
 use crate::routes::schema;
@@ -226,7 +227,7 @@ async fn record(
     }
     let transfer = body.0.parse(&state)?;
     let by = By::of(&caller, &request);
-    write(&state, "record-payment", &by, async |tx, act| {
+    let answer = write(&state, "record-payment", &by, async |tx, act| {
         if let Some(earlier) = keyed.earlier(tx).await? {
             return Ok(earlier);
         }
@@ -234,7 +235,9 @@ async fn record(
         let made = Payment::of(tx, row).await?;
         keyed.answer(tx, StatusCode::CREATED, &made, act.at).await
     })
-    .await
+    .await?;
+    resuming::of_payer(&state, seen.row.id).await;
+    Ok(answer)
 }
 
 /// A transfer that is recorded in a transaction.

@@ -260,7 +260,8 @@ pub struct InvoiceLine {
     pub offer: String,
     /// The offer's name.
     pub name: String,
-    /// `purchase`: bought within a month, for what was left of it; `renewal`: a month in advance; `usage`:
+    /// `purchase`: bought within a month, for what was left of it; `renewal`: a month in advance;
+    /// `resumed`: suspended before, for what was left of the month; `usage`:
     /// metered use of a month above the included units.
     pub kind: String,
     /// The month of the service, by its first day.

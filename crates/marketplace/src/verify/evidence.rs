@@ -38,6 +38,7 @@ impl Evidence {
                     links.extend(told.link);
                 }
                 Told::Turned(told) => charges.extend(told.charges()),
+                Told::Resumed(told) => charges.extend(told.lines.iter().filter_map(|line| line.charge)),
                 Told::SetUp(told) => links.push(told.link),
                 Told::Installation(..) | Told::Counted(_) | Told::Other => {}
             }

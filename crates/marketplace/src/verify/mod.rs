@@ -18,6 +18,7 @@ mod month;
 mod payment;
 mod purchase;
 mod replay;
+mod resumed;
 mod shop;
 mod told;
 mod usage;

@@ -14,6 +14,7 @@ use super::days::day_of;
 use super::evidence::Evidence;
 use super::line::{self, Bought};
 use super::month::{self, Renewed};
+use super::resumed::{self, Resumed};
 use super::shop::Shop;
 use super::told::{Completed, Installation, State, Told, Turned};
 use super::usage::{Turning, Used};
@@ -24,6 +25,7 @@ use super::{Difference, PAGE, Row, Seen, VerifyError, purchase};
 enum Change {
     Bought(Box<Bought>),
     Renewed(Box<Renewed>),
+    Resumed(Box<Resumed>),
     Installed { event: EventId, at: i64, told: Box<Installation>, on: bool },
 }
 
@@ -32,6 +34,7 @@ impl Change {
         match self {
             Self::Bought(bought) => bought.event,
             Self::Renewed(renewed) => renewed.event,
+            Self::Resumed(resumed) => resumed.event,
             Self::Installed { event, .. } => *event,
         }
     }
@@ -40,6 +43,7 @@ impl Change {
         match self {
             Self::Bought(bought) => &bought.line.after,
             Self::Renewed(renewed) => &renewed.line.after,
+            Self::Resumed(resumed) => &resumed.line.after,
             Self::Installed { told, .. } => &told.after,
         }
     }
@@ -48,6 +52,7 @@ impl Change {
         match self {
             Self::Bought(bought) => bought.at,
             Self::Renewed(renewed) => renewed.at,
+            Self::Resumed(resumed) => resumed.at,
             Self::Installed { at, .. } => *at,
         }
     }
@@ -56,7 +61,7 @@ impl Change {
     fn may_be_neutral(&self) -> bool {
         match self {
             Self::Bought(bought) => bought.is_neutral(),
-            Self::Renewed(_) | Self::Installed { .. } => false,
+            Self::Renewed(_) | Self::Resumed(_) | Self::Installed { .. } => false,
         }
     }
 }
@@ -128,6 +133,7 @@ impl Held {
         match &change {
             Change::Bought(bought) => line::prove(shop, &self.state, bought)?,
             Change::Renewed(renewed) => month::prove(shop, &self.state, renewed)?,
+            Change::Resumed(resumed) => resumed::prove(shop, &self.state, resumed)?,
             Change::Installed { event, told, on, .. } => installed(&self.state, *event, told, *on)?,
         }
         if version > self.state.version {
@@ -205,6 +211,14 @@ impl Replay {
                 for renewed in month::lines(fact, *told, evidence, seen)? {
                     let key = (renewed.organization, renewed.line.offer);
                     self.enter(shop, key, Change::Renewed(Box::new(renewed)))?;
+                }
+                Ok(())
+            }
+            Told::Resumed(told) => {
+                let organization = told.organization;
+                for resumed in resumed::lines(fact, *told, evidence, seen)? {
+                    let key = (organization, resumed.line.offer);
+                    self.enter(shop, key, Change::Resumed(Box::new(resumed)))?;
                 }
                 Ok(())
             }

@@ -107,6 +107,23 @@ impl Turned {
     }
 }
 
+/// `entitlements.resumed`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Resumed {
+    /// Whose.
+    pub organization: OrganizationId,
+    /// Who pays.
+    pub subscription: SubscriptionId,
+    /// The payer's currency.
+    pub currency: kernel::Currency,
+    /// The month, by its first day.
+    pub month: String,
+    /// Percent; empty for none.
+    pub tax_rate: String,
+    /// What resumed.
+    pub lines: Vec<Line>,
+}
+
 /// A month's use of an offer that the month's turn charged.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Closed {
@@ -237,6 +254,8 @@ pub enum Told {
     Completed(Box<Completed>),
     /// A month that came.
     Turned(Box<Turned>),
+    /// What was suspended and resumed.
+    Resumed(Box<Resumed>),
     /// A link.
     SetUp(SetUp),
     /// Metered use that was counted.
@@ -267,6 +286,7 @@ impl Told {
         let told = match fact.kind.as_str() {
             "purchase.completed" => Self::Completed(Box::new(read(fact)?)),
             "month.turned" => Self::Turned(Box::new(read(fact)?)),
+            "entitlements.resumed" => Self::Resumed(Box::new(read(fact)?)),
             "billing.set_up" => Self::SetUp(read(fact)?),
             "usage.counted" => Self::Counted(Box::new(read(fact)?)),
             "extension.installed" => Self::Installation(Box::new(read(fact)?), true),
@@ -276,6 +296,7 @@ impl Told {
         let organization = match &told {
             Self::Completed(told) => Some(told.organization),
             Self::Turned(told) => Some(told.organization),
+            Self::Resumed(told) => Some(told.organization),
             Self::SetUp(told) => Some(told.organization),
             Self::Installation(told, _) => Some(told.organization),
             Self::Counted(told) => Some(told.organization),
