@@ -47,7 +47,7 @@ const DAMAGE: &[(&str, &str)] = &[
     ("invoices", "UPDATE invoices SET number = 'P-2018-000099'"),
     ("invoices", "UPDATE invoices SET due_on = '2018-12-31'"),
     ("invoices", "UPDATE invoices SET bill = '2018-04-01'"),
-    ("invoices", "UPDATE invoices SET document = replace(document, 'DE', 'FR') WHERE document LIKE '%DE%'"),
+    ("invoices", "UPDATE invoices SET document = replace(document, 'DE', 'FR') WHERE document LIKE '%\"DE\"%'"),
     ("invoices", "DELETE FROM invoices"),
     // its lines
     ("invoice_lines", "UPDATE invoice_lines SET slug = slug || 'x'"),
