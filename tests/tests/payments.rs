@@ -11,6 +11,7 @@ on_both! {
     r_46_a_card_is_asked_on_the_day_of_issue: begin();
     r_47_a_card_that_is_declined_is_asked_again: begin();
     r_47_a_replaced_card_settles_all_that_is_open: begin();
+    r_47_a_card_instead_of_transfers_pays_what_is_open: begin();
     r_46_money_that_was_taken_without_an_answer_is_found: begin();
     r_46_a_demand_that_was_lost_is_made_again: begin();
     r_46_a_provider_that_is_away_is_nobodys_fault: begin();
@@ -242,6 +243,15 @@ async fn r_47_a_replaced_card_settles_all_that_is_open(app: &App) {
     assert_eq!(status(&sue, &payer).await, "past_due");
     pays_by(&sue, &payer, "tok_ok").await;
     assert_eq!(status(&sue, &payer).await, "active");
+    assert_eq!(invoices(&sue, &payer).await, [row("105.00", "0.00", "paid")]);
+}
+
+/// who goes over to a card pays at once what is open, due or not.
+async fn r_47_a_card_instead_of_transfers_pays_what_is_open(app: &App) {
+    let (sue, payer) = buys(app).await;
+    app.move_clock("2018-05-02T10:00:00Z").await;
+    assert_eq!(invoices(&sue, &payer).await, [row("0.00", "105.00", "open")]);
+    pays_by(&sue, &payer, "tok_ok").await;
     assert_eq!(invoices(&sue, &payer).await, [row("105.00", "0.00", "paid")]);
 }
 

@@ -67,12 +67,7 @@ async fn reasons(sue: &Actor, payer: &str) -> Vec<Value> {
 }
 
 /// The clock comes to the day of issue while Stripe's answer does not come; goes on when Stripe has taken the money.
-async fn asks_without_answer<'a>(
-    app: &'a App,
-    stripe: &Stripe,
-    day: &str,
-    taken: usize,
-) -> tokio::task::JoinHandle<()> {
+async fn asks_without_answer(app: &App, stripe: &Stripe, day: &str, taken: usize) -> tokio::task::JoinHandle<()> {
     stripe.hold().await;
     let ada = app.as_("ada@fabrikam.example").await;
     let body = json!({ "now": day }).to_string().into_bytes();

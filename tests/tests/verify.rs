@@ -1,6 +1,8 @@
 //! `purser verify` proves the books from the facts, and finds one tampered row wherever it is.
 
-use tests::{App, Billing, Db, Options, on_both};
+use crate::payments::pays_by;
+use serde_json::json;
+use tests::{Actor, App, Billing, Db, Options, on_both};
 
 on_both! {
     one_tampered_row_is_found: Options::at("2018-04-15T10:00:00Z");
@@ -42,10 +44,10 @@ const DAMAGE: &[(&str, &str)] = &[
     // invoice
     ("invoices", "UPDATE invoices SET net = net + 1"),
     ("invoices", "UPDATE invoices SET tax = tax + 1, total = total + 1"),
-    ("invoices", "UPDATE invoices SET number = 'P-2018-000002'"),
+    ("invoices", "UPDATE invoices SET number = 'P-2018-000099'"),
     ("invoices", "UPDATE invoices SET due_on = '2018-12-31'"),
     ("invoices", "UPDATE invoices SET bill = '2018-04-01'"),
-    ("invoices", "UPDATE invoices SET document = replace(document, 'DE', 'FR')"),
+    ("invoices", "UPDATE invoices SET document = replace(document, 'DE', 'FR') WHERE document LIKE '%\"DE\"%'"),
     ("invoices", "DELETE FROM invoices"),
     // its lines
     ("invoice_lines", "UPDATE invoice_lines SET slug = slug || 'x'"),
@@ -81,6 +83,45 @@ const DAMAGE: &[(&str, &str)] = &[
     ("charges", "UPDATE charges SET tax_rate = '19' WHERE basis LIKE '%\"usage\"%'"),
     ("charges", "DELETE FROM charges WHERE basis LIKE '%\"usage\"%'"),
     ("events", "DELETE FROM events WHERE kind = 'usage.counted'"),
+    // payment
+    ("payments", "UPDATE payments SET amount = amount + 1"),
+    ("payments", "UPDATE payments SET amount = amount + 1 WHERE state = 'declined'"),
+    ("payments", "UPDATE payments SET state = 'received' WHERE state = 'declined'"),
+    ("payments", "UPDATE payments SET state = 'declined', reason = 'card_declined' WHERE state = 'received'"),
+    ("payments", "UPDATE payments SET state = 'asked' WHERE state = 'received' AND provider = 'simulated'"),
+    ("payments", "UPDATE payments SET reason = 'another' WHERE state = 'declined'"),
+    ("payments", "UPDATE payments SET provider = 'stripe' WHERE provider = 'simulated' AND state = 'received'"),
+    ("payments", "UPDATE payments SET subscription_id = id"),
+    ("payments", "UPDATE payments SET invoice_id = id WHERE provider = 'simulated'"),
+    ("payments", "UPDATE payments SET attempt = attempt + 10 WHERE provider = 'simulated'"),
+    ("payments", "UPDATE payments SET currency = 'USD'"),
+    ("payments", "UPDATE payments SET received_on = '2018-05-03' WHERE state = 'received'"),
+    ("payments", "UPDATE payments SET settled_at = settled_at + 1 WHERE state = 'received'"),
+    ("payments", "UPDATE payments SET settled_at = settled_at + 1 WHERE state = 'declined'"),
+    ("payments", "UPDATE payments SET asked_at = asked_at + 1 WHERE provider = 'simulated'"),
+    ("payments", "UPDATE payments SET asked_at = asked_at + 1 WHERE provider = 'transfer'"),
+    ("payments", "DELETE FROM payments WHERE provider = 'transfer'"),
+    ("payments", "DELETE FROM payments WHERE state = 'declined'"),
+    // where it went
+    ("allocations", "UPDATE allocations SET amount = amount + 1"),
+    ("allocations", "UPDATE allocations SET invoice_id = id"),
+    ("allocations", "UPDATE allocations SET payment_id = id"),
+    ("allocations", "UPDATE allocations SET subscription_id = id"),
+    ("allocations", "UPDATE allocations SET at = at + 1"),
+    ("allocations", "DELETE FROM allocations"),
+    ("invoices", "UPDATE invoices SET paid = paid - 1 WHERE paid > 0"),
+    ("subscriptions", "UPDATE subscriptions SET credit = credit + 1 WHERE credit > 0"),
+    ("subscriptions", "UPDATE subscriptions SET credit = 1 WHERE credit = 0"),
+    ("transfers", "UPDATE transfers SET amount = amount + 1 WHERE debit LIKE 'cash/%'"),
+    ("transfers", "UPDATE transfers SET debit = 'cash/stripe' WHERE debit = 'cash/transfer'"),
+    ("transfers", "UPDATE transfers SET credit = 'revenue' WHERE debit LIKE 'cash/%'"),
+    ("transfers", "UPDATE transfers SET at = at + 1 WHERE debit LIKE 'cash/%'"),
+    ("transfers", "UPDATE transfers SET amount = amount + 1 WHERE debit LIKE 'credit/%'"),
+    ("transfers", "DELETE FROM transfers WHERE debit LIKE 'cash/%'"),
+    ("transfers", "DELETE FROM transfers WHERE debit LIKE 'credit/%'"),
+    ("events", "DELETE FROM events WHERE kind = 'payment.received'"),
+    ("events", "DELETE FROM events WHERE kind = 'payment.declined'"),
+    ("events", "DELETE FROM events WHERE kind = 'credit.used'"),
     // entitlement
     ("entitlements", "UPDATE entitlements SET committed = committed + 1"),
     ("entitlements", "UPDATE entitlements SET next = next + 1"),
@@ -119,8 +160,19 @@ async fn one_tampered_row_is_found(app: &App) {
     ada.buys_all("fabrikam", &all, Billing::Existing(&payer)).await.status(201);
     ada.buys("fabrikam", "ms.vss-vstsuser", 7, Billing::Linked).await.status(201);
     used(app, "2018-04-15T09:00:00Z").await;
+    // Another payer's card is declined, and replaced.
+    let sue = app.as_("sue@fabrikam.example").await;
+    sue.buys("tailspin", "ms.feed", 5, Billing::Linked).await.status(201);
+    let other = sue.subscription("Fabrikam Production").await;
+    pays_by(&sue, &other, "tok_expired").await;
+    let olga = app.as_("olga@platform.example").await;
+    transfers(&olga, &payer, "1.00", "T-1").await;
     app.move_clock("2018-05-02T00:00:00Z").await;
     used(app, "2018-05-01T09:00:00Z").await;
+    pays_by(&sue, &other, "tok_ok").await;
+    // Credit is used, the rest comes in two parts, and there is credit again.
+    transfers(&olga, &payer, "2.00", "T-2").await;
+    transfers(&olga, &payer, "900.00", "T-3").await;
     ada.buys("fabrikam", "ms.vss-vstsuser", 9, Billing::Linked).await.status(201);
     app.events().await;
     app.stop().await;
@@ -156,6 +208,12 @@ async fn used(app: &App, at: &str) {
             "quantity": 20_000 + n, "at": at })
     };
     platform.post("/v1/usage", serde_json::json!([event(1), event(2)])).await.ok();
+}
+
+async fn transfers(olga: &Actor, payer: &str, amount: &str, reference: &str) {
+    let amount = json!({"amount": amount, "currency": "EUR"});
+    let body = json!({"amount": amount, "received_on": "2018-04-15", "reference": reference});
+    olga.post(&format!("/v1/subscriptions/{payer}/payments"), body).await.status(201);
 }
 
 /// The damage done to one row only, the first that it fits.

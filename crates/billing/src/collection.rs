@@ -255,10 +255,6 @@ pub async fn begin(
     }
     let reached = schedule.reached(invoice.due_on, today);
     let card = payer.payment_method == PaymentMethod::Card.as_str();
-    if card && today < invoice.due_on {
-        payments::set_step(desk.tx, invoice.id, invoice.step, Some(invoice.due_on)).await?;
-        return Ok(Next::Nothing);
-    }
     if !card || reached > schedule.tries() || status_of(&payer)? == SubscriptionStatus::Deleted {
         step(desk, schedule, &payer, &invoice, reached).await?;
         return Ok(Next::Nothing);

@@ -1,7 +1,7 @@
 //! Payments: each row is what was asked and what came of it, every cent that came in went to an invoice or is credit, and
 //! what invoices have as paid is what went to them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kernel::{AllocationId, ChargeId, Currency, EventId, InvoiceId, PaymentId, SubscriptionId};
 use serde::Deserialize;
@@ -114,6 +114,16 @@ struct Sums {
     payments: i64,
     allocations: i64,
     credit: BTreeMap<SubscriptionId, i128>,
+    /// Payments of which one event told so far: that they were asked, or what came of it. In one instant either may be first.
+    half_told: BTreeSet<PaymentId>,
+}
+
+impl Sums {
+    fn tells_of(&mut self, payment: PaymentId) {
+        if !self.half_told.remove(&payment) {
+            self.half_told.insert(payment);
+        }
+    }
 }
 
 /// Proves all payments by their events; how many there are.
@@ -146,6 +156,9 @@ pub async fn prove(tx: &Tx, counts: &Counts, seen: &mut Seen) -> Result<i64, Ver
             let facts = format!("{proven}, as many as events tell of");
             return Err(Row(table, &"").differs(stored.to_string(), facts).into());
         }
+    }
+    if let Some(payment) = sums.half_told.first() {
+        return Err(Row("payments", payment).differs("an outcome", "asked, for no event tells of one").into());
     }
     credits(tx, sums.credit).await?;
     if let Some((invoice, paid, went)) = proof::paid_difference(tx).await? {
@@ -195,8 +208,14 @@ impl Found {
             Told::Declined(told) => {
                 let named = Row("payments", &told.payment);
                 let row = self.payments.get(&told.payment).ok_or_else(|| named.missing(fact.id))?;
-                // It may have come in after all.
-                if row.state == "declined" { named.same("reason", &*row.reason, &*told.reason) } else { Ok(()) }
+                // It may have come in after all, of which an event tells later.
+                if row.state == "received" {
+                    return Ok(());
+                }
+                sums.tells_of(told.payment);
+                named.same("state", &*row.state, "declined")?;
+                named.same("settled_at", row.settled_at.map_or(0, kernel::micros), fact.at)?;
+                named.same("reason", &*row.reason, &*told.reason)
             }
             Told::CreditUsed(told) => self.was_used(fact, told, sums, seen),
         }
@@ -206,6 +225,9 @@ impl Found {
         let named = Row("payments", &told.payment);
         let row = self.payments.get(&told.payment).ok_or_else(|| named.missing(fact.id))?;
         sums.payments += 1;
+        if row.state != "asked" {
+            sums.tells_of(told.payment);
+        }
         named.same("subscription_id", row.subscription, told.subscription)?;
         named.same("provider", &*row.provider, &*told.provider)?;
         named.same("invoice_id", row.invoice.unwrap_or(InvoiceId::from_uuid(uuid::Uuid::nil())), told.invoice)?;
@@ -226,6 +248,9 @@ impl Found {
         let row = self.payments.get(&told.payment).cloned().ok_or_else(|| named.missing(fact.id))?;
         if told.provider == "transfer" {
             sums.payments += 1;
+            named.same("asked_at", kernel::micros(row.asked_at), fact.at)?;
+        } else {
+            sums.tells_of(told.payment);
         }
         named.same("state", &*row.state, "received")?;
         named.same("subscription_id", row.subscription, told.subscription)?;
