@@ -319,8 +319,8 @@ pub async fn replace_method(state: &State, by: &By, id: SubscriptionId, method: 
 }
 
 /// What Stripe calls to say that something came of a payment. Its signature is checked, and Stripe itself is asked what came of it.
-#[utoipa::path(tag = "operations", request_body(content = String, content_type = "application/json"),
-    params(("Stripe-Signature" = String, Header, description = "t=…,v1=…")), responses(
+#[utoipa::path(tag = "operations", security(()), request_body(content = String, content_type = "application/json"),
+    params(("Stripe-Signature" = Option<String>, Header, description = "t=…,v1=…")), responses(
     (status = 204, description = "Heard"),
     (status = 400, description = "Not signed with the secret, too long ago, or no event", body = schema::Problem, content_type = "application/problem+json"),
     (status = 404, description = "Stripe is not set up here", body = schema::Problem, content_type = "application/problem+json"),
