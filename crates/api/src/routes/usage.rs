@@ -36,8 +36,8 @@ struct UsageEvent {
     /// The metered offer, by id or slug.
     #[schema(example = "ms.load-testing")]
     offer: String,
-    /// Units, at least 1.
-    #[schema(minimum = 1, example = 250)]
+    /// Units; fewer than 1 are refused with `bad_quantity`, by themselves.
+    #[schema(example = 250)]
     quantity: i64,
     /// When it was used: at most 35 days ago, and at most 5 minutes ahead.
     #[serde(deserialize_with = "instant", serialize_with = "written")]
