@@ -11,6 +11,7 @@ on_both! {
     r_46_a_card_is_asked_on_the_day_of_issue: begin();
     r_47_a_card_that_is_declined_is_asked_again: begin();
     r_47_a_replaced_card_settles_all_that_is_open: begin();
+    r_47_a_card_replaced_after_all_puts_right: begin();
     r_47_a_card_instead_of_transfers_pays_what_is_open: begin();
     r_46_money_that_was_taken_without_an_answer_is_found: begin();
     r_46_a_demand_that_was_lost_is_made_again: begin();
@@ -241,6 +242,19 @@ async fn r_47_a_replaced_card_settles_all_that_is_open(app: &App) {
     sue.put(&path, json!({"method": "card", "token": "tok_declined"})).await.problem("payment-declined");
     app.as_("bill@fabrikam.example").await.put(&path, json!({"method": "invoice"})).await.problem("permission-denied");
     assert_eq!(status(&sue, &payer).await, "past_due");
+    pays_by(&sue, &payer, "tok_ok").await;
+    assert_eq!(status(&sue, &payer).await, "active");
+    assert_eq!(invoices(&sue, &payer).await, [row("105.00", "0.00", "paid")]);
+}
+
+/// also of a payer that is disabled a replaced card is asked; declined, it stays as it is.
+async fn r_47_a_card_replaced_after_all_puts_right(app: &App) {
+    let (sue, payer) = buys(app).await;
+    pays_by(&sue, &payer, "tok_expired").await;
+    app.move_clock("2018-07-10T10:00:00Z").await;
+    assert_eq!(status(&sue, &payer).await, "disabled");
+    pays_by(&sue, &payer, "tok_authenticate").await;
+    assert_eq!(status(&sue, &payer).await, "disabled");
     pays_by(&sue, &payer, "tok_ok").await;
     assert_eq!(status(&sue, &payer).await, "active");
     assert_eq!(invoices(&sue, &payer).await, [row("105.00", "0.00", "paid")]);

@@ -255,7 +255,9 @@ pub async fn begin(
     }
     let reached = schedule.reached(invoice.due_on, today);
     let card = payer.payment_method == PaymentMethod::Card.as_str();
-    if !card || reached > schedule.tries() || status_of(&payer)? == SubscriptionStatus::Deleted {
+    // The last step asks no card; whoever replaced theirs after it is asked all the same.
+    let disables = reached > schedule.tries() && invoice.step < reached;
+    if !card || disables || status_of(&payer)? == SubscriptionStatus::Deleted {
         step(desk, schedule, &payer, &invoice, reached).await?;
         return Ok(Next::Nothing);
     }
