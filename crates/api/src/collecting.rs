@@ -14,7 +14,7 @@ use billing::dunning::Schedule;
 use billing::payment::Outcome;
 use chrono::{NaiveDate, TimeDelta};
 use futures_util::{StreamExt, stream};
-use kernel::{Clock, IdSource, Month, PaymentId, SubscriptionId, SystemClock, Timestamp};
+use kernel::{Clock, Month, PaymentId, SubscriptionId, SystemClock, Timestamp};
 use marketplace::till::Till;
 use providers::Providers;
 use std::fmt;
@@ -111,7 +111,7 @@ pub async fn run(work: &Work) -> Result<Collected, StoreError> {
 /// What is due of one invoice.
 async fn one(work: &Work, invoice: &OpenInvoice) -> Result<(), StoreError> {
     let begun = work.db.write("collect", async |tx| {
-        let mut ids = IdSource::from_os();
+        let mut ids = work.till.ids();
         let mut new_id = || ids.uuid(work.now);
         let mut desk = Desk { tx, at: work.now, actor: Actor::System, new_id: &mut new_id, events: Vec::new() };
         let next = collection::begin(&mut desk, &work.schedule, invoice, work.today()).await?;
@@ -132,7 +132,7 @@ async fn conclude(work: &Work, payment: PaymentId, outcome: &Outcome) -> Result<
     };
     metrics::counter!("payments_total", "outcome" => word).increment(1);
     let concluded = work.db.write("conclude-payment", async |tx| {
-        let mut ids = IdSource::from_os();
+        let mut ids = work.till.ids();
         let mut new_id = || ids.uuid(work.now);
         let mut desk = Desk { tx, at: work.now, actor: Actor::System, new_id: &mut new_id, events: Vec::new() };
         collection::conclude(&mut desk, &work.schedule, payment, outcome, work.today()).await?;

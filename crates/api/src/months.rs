@@ -9,7 +9,7 @@ use crate::resuming;
 use crate::state::{State, store_problem};
 use actix_web::web::Data;
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
-use kernel::{Clock, IdSource, Month, OrganizationId, SystemClock, Timestamp, micros};
+use kernel::{Clock, Month, OrganizationId, SystemClock, Timestamp, micros};
 use marketplace::invoicing::{self, Issued, Terms};
 use marketplace::order::Command;
 use marketplace::till::{Answer, Failure, Till};
@@ -124,7 +124,7 @@ async fn run_month(work: &Work<'_>, month: Month, now: Timestamp) -> Result<Ran,
     let turned = turn_all(work, month).await?;
     // A payer whose organizations have not all come waits for them, since its bill takes what they renew.
     let Issued { issued, failed } =
-        invoicing::issue_all(work.db, work.terms, month, turned.failed > 0, now, &mut IdSource::from_os()).await?;
+        invoicing::issue_all(work.db, work.terms, month, turned.failed > 0, now, &mut work.till.ids()).await?;
     metrics::counter!("invoices_issued_total").increment(issued);
     metrics::counter!("invoices_failed_total").increment(failed);
     Ok(turned.and(Ran { turned: 0, issued, failed }))

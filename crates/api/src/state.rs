@@ -11,7 +11,7 @@ use marketplace::order::FieldFault;
 use marketplace::till::Till;
 use marketplace::{Policy, Shelf};
 use providers::Providers;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use store::{Db, StoreError};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -43,8 +43,6 @@ pub struct State {
     pub committed: Arc<Notify>,
     /// This process, as leases know it.
     pub process: Uuid,
-    /// Ids of what handlers write themselves.
-    ids: Mutex<IdSource>,
 }
 
 impl State {
@@ -63,8 +61,7 @@ impl State {
         committed: Arc<Notify>,
         process: Uuid,
     ) -> Self {
-        let ids = Mutex::new(IdSource::from_os());
-        Self { config, db, shelf, policy, providers, clock, till, tokens, allowances, committed, process, ids }
+        Self { config, db, shelf, policy, providers, clock, till, tokens, allowances, committed, process }
     }
 
     /// Business time.
@@ -86,9 +83,9 @@ impl State {
         self.shelf.at(&self.db, revision.unwrap_or(0)).await.map_err(store_problem)
     }
 
-    /// A fresh source of ids for one act of a handler.
-    pub fn ids(&self) -> std::sync::MutexGuard<'_, IdSource> {
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Where this process's ids come from.
+    pub fn ids(&self) -> IdSource {
+        self.till.ids()
     }
 
     /// The organization that a path or body names by id or slug.

@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write};
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
@@ -127,9 +128,13 @@ fn decode(text: &str) -> Option<u128> {
     })
 }
 
-/// Makes ids and secrets. Seeded, it makes the same ones again; one source never makes two ids out of order.
+/// Makes ids and secrets. Seeded, it makes the same ones again; one source never makes two ids out of order, whichever of its
+/// clones makes them.
+#[derive(Clone, Debug)]
+pub struct IdSource(Arc<Mutex<Source>>);
+
 #[derive(Debug)]
-pub struct IdSource {
+struct Source {
     random: StdRng,
     millis: u64,
     tail: u128,
@@ -152,12 +157,32 @@ impl IdSource {
     }
 
     fn new(random: StdRng) -> Self {
-        Self { random, millis: 0, tail: 0 }
+        Self(Arc::new(Mutex::new(Source { random, millis: 0, tail: 0 })))
     }
 
     /// The next UUIDv7 (RFC 9562), greater than all this source made before, even where `at` stands still or falls back.
     /// Instants outside 1970 to 10889 count as the nearest within.
     pub fn uuid(&mut self, at: Timestamp) -> Uuid {
+        self.source().uuid(at)
+    }
+
+    /// The next id of the kind that is asked for.
+    pub fn next<I: Id>(&mut self, at: Timestamp) -> I {
+        I::from_uuid(self.uuid(at))
+    }
+
+    /// `N` random bytes, for secrets, nonces and salts.
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        self.source().bytes()
+    }
+
+    fn source(&self) -> MutexGuard<'_, Source> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source {
+    fn uuid(&mut self, at: Timestamp) -> Uuid {
         let now = u64::try_from(at.timestamp_millis()).unwrap_or(0).min(MILLIS_MAX);
         let step = u128::from(self.random.next_u32()) + 1;
         // Within a millisecond the random part grows by a random step: in order, and still not to be guessed.
@@ -173,13 +198,7 @@ impl IdSource {
         Uuid::from_u128(u128::from(self.millis) << 80 | 7 << 76 | high << 64 | 2 << 62 | low)
     }
 
-    /// The next id of the kind that is asked for.
-    pub fn next<I: Id>(&mut self, at: Timestamp) -> I {
-        I::from_uuid(self.uuid(at))
-    }
-
-    /// `N` random bytes, for secrets, nonces and salts.
-    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+    fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         self.random.fill_bytes(&mut bytes);
         bytes

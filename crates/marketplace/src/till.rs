@@ -96,8 +96,8 @@ struct Shared {
     policy: Arc<Policy>,
     clock: Arc<dyn Clock>,
     after_commit: AfterCommit,
-    /// One source for all lanes, so that an organization's ids are in its order whichever lane it was in.
-    ids: Mutex<IdSource>,
+    /// One source for the whole process, so that ids are in the order in which things happen, whoever does them.
+    ids: IdSource,
     origin: Uuid,
 }
 
@@ -150,7 +150,7 @@ impl Till {
             policy,
             clock,
             after_commit,
-            ids: Mutex::new(ids),
+            ids,
             origin,
         });
         let lanes = (0..lanes.max(1)).map(|_| tokio::spawn(lane(Arc::clone(&shared)))).collect();
@@ -188,6 +188,12 @@ impl Till {
     #[must_use]
     pub fn origin(&self) -> Uuid {
         self.shared.origin
+    }
+
+    /// Where this process's ids come from.
+    #[must_use]
+    pub fn ids(&self) -> IdSource {
+        self.shared.ids.clone()
     }
 
     /// Takes no more commands; what was accepted is answered.
@@ -378,7 +384,7 @@ fn settle(
     standings: &[Standing],
     now: Timestamp,
 ) -> (Verdict, Option<Record>) {
-    let mut ids = shared.ids.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut ids = shared.ids.clone();
     let mut writes = Vec::with_capacity(commands.len());
     let mut settled = Vec::with_capacity(commands.len());
     for (command, standing) in commands.iter().zip(standings) {
