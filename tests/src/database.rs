@@ -1,8 +1,12 @@
 //! A database for one test: an SQLite file or a database in a cluster. Tests look into it and damage it by plain SQL.
 
 use crate::postgres::Cluster;
-use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+use sea_orm::sqlx::{AssertSqlSafe, Connection, Error as SqlxError, Executor, PgConnection, Row, SqliteConnection};
 use std::path::Path;
+use std::time::Duration;
+
+/// How long a statement may take on a busy machine before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which database a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,29 +57,46 @@ impl Database {
 
     /// Runs one statement and answers how many rows it touched.
     pub async fn sql(&self, text: &str) -> u64 {
-        let connection = self.connect().await;
-        let done = connection.execute_unprepared(text).await.unwrap_or_else(|error| panic!("{text}: {error}"));
-        connection.close().await.expect("closing the connection");
-        done.rows_affected()
+        bounded(text, async {
+            match self.db {
+                Db::Sqlite => {
+                    let mut connection = SqliteConnection::connect(&self.url).await?;
+                    let done = connection.execute(AssertSqlSafe(text)).await?;
+                    connection.close().await.map(|()| done.rows_affected())
+                }
+                Db::Postgres => {
+                    let mut connection = PgConnection::connect(&self.url).await?;
+                    let done = connection.execute(AssertSqlSafe(text)).await?;
+                    connection.close().await.map(|()| done.rows_affected())
+                }
+            }
+        })
+        .await
     }
 
     /// The one whole number that a query answers.
     pub async fn number(&self, text: &str) -> i64 {
-        let connection = self.connect().await;
-        let backend = match self.db {
-            Db::Sqlite => DbBackend::Sqlite,
-            Db::Postgres => DbBackend::Postgres,
-        };
-        let row = connection.query_one_raw(Statement::from_string(backend, text)).await;
-        let row = row.unwrap_or_else(|error| panic!("{text}: {error}")).expect("a row");
-        let number = row.try_get_by_index(0).expect("a whole number");
-        connection.close().await.expect("closing the connection");
-        number
+        bounded(text, async {
+            match self.db {
+                Db::Sqlite => {
+                    let mut connection = SqliteConnection::connect(&self.url).await?;
+                    let number = connection.fetch_one(AssertSqlSafe(text)).await?.try_get(0)?;
+                    connection.close().await.map(|()| number)
+                }
+                Db::Postgres => {
+                    let mut connection = PgConnection::connect(&self.url).await?;
+                    let number = connection.fetch_one(AssertSqlSafe(text)).await?.try_get(0)?;
+                    connection.close().await.map(|()| number)
+                }
+            }
+        })
+        .await
     }
+}
 
-    async fn connect(&self) -> DatabaseConnection {
-        let mut options = ConnectOptions::new(self.url.clone());
-        options.max_connections(1).sqlx_logging(false);
-        sea_orm::Database::connect(options).await.unwrap_or_else(|error| panic!("{}: {error}", self.url))
-    }
+/// What came of a statement, which is not waited for for ever. Each has a connection of its own and no pool around it, whose
+/// end would be waited for as well.
+async fn bounded<T>(text: &str, done: impl Future<Output = Result<T, SqlxError>>) -> T {
+    let done = tokio::time::timeout(PATIENCE, done).await.unwrap_or_else(|_| panic!("{text}: no answer"));
+    done.unwrap_or_else(|error| panic!("{text}: {error}"))
 }
