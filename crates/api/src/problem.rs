@@ -157,6 +157,12 @@ impl Problem {
         }
     }
 
+    /// A purchase would take a month over a budget.
+    pub fn budget_exceeded(budget: impl Serialize, would_be: impl Serialize) -> Self {
+        let detail = "The purchase would take a month over its budget; nothing was bought.";
+        Self::new(Slug::BudgetExceeded, detail).with("budget", budget).with("would_be", would_be)
+    }
+
     /// One field is wrong (422).
     pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::invalid_fields(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])

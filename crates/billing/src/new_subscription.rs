@@ -219,6 +219,7 @@ impl NewSubscription {
             spending_limit: false,
             marketplace_enabled: false,
             billed_through: None,
+            budgeted: false,
         }
     }
 
@@ -241,6 +242,7 @@ impl NewSubscription {
             created_at: at,
             billed_through: None,
             credit: 0,
+            budgeted: false,
         }
     }
 }

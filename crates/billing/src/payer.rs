@@ -77,6 +77,8 @@ pub struct Payer {
     pub marketplace_enabled: bool,
     /// The last month that it was billed for.
     pub billed_through: Option<Month>,
+    /// Whether it has a budget, its own or one of an organization billed to it.
+    pub budgeted: bool,
 }
 
 impl TryFrom<&SubscriptionRow> for Payer {
@@ -93,6 +95,7 @@ impl TryFrom<&SubscriptionRow> for Payer {
             spending_limit: row.spending_limit,
             marketplace_enabled: row.marketplace_enabled,
             billed_through: row.billed_through,
+            budgeted: row.budgeted,
         })
     }
 }
@@ -165,6 +168,7 @@ mod tests {
             spending_limit: false,
             marketplace_enabled: false,
             billed_through: None,
+            budgeted: false,
         }
     }
 

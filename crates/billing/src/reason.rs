@@ -22,6 +22,8 @@ kernel::string_enum! {
         CardRequired = "card_required",
         /// The offer has no price in its currency.
         CurrencyMismatch = "currency_mismatch",
+        /// It would take a month over a budget.
+        BudgetExceeded = "budget_exceeded",
         /// The offer is not sold where the payer is.
         CountryNotServed = "country_not_served",
         /// Its agreement does not allow partner offers.
@@ -42,6 +44,7 @@ impl ReasonCode {
             Self::Disabled => "This subscription is disabled.",
             Self::CardRequired => "This offer can be paid by card only.",
             Self::CurrencyMismatch => "This offer has no price in the subscription's currency.",
+            Self::BudgetExceeded => "This would take a month over its budget.",
             Self::CountryNotServed => "This offer is not sold in the subscription's country.",
             Self::MarketplaceDisabled => "The agreement of this subscription does not allow partner offers.",
             Self::BillingSetupRequired => "No subscription pays for this organization yet.",
@@ -60,6 +63,7 @@ impl ReasonCode {
             Self::Disabled => "Have the subscription enabled again, or choose another one.",
             Self::CardRequired => "Add a card to the subscription, or choose one that pays by card.",
             Self::CurrencyMismatch => "Choose a subscription in a currency that the offer is priced in.",
+            Self::BudgetExceeded => "Buy less, or ask an owner of the subscription to raise the budget.",
             Self::CountryNotServed => "Choose a subscription in a country where the offer is sold.",
             Self::MarketplaceDisabled => "Have the agreement's administrator allow the marketplace, or pay by card.",
             Self::BillingSetupRequired => {

@@ -183,6 +183,7 @@ mod tests {
             spending_limit: false,
             marketplace_enabled: false,
             billed_through: None,
+            budgeted: false,
         }
     }
 

@@ -1,13 +1,15 @@
 //! What decisions may look at, in memory: the facts of a batch, brought up to date by each decision in turn.
 
+use crate::budget::Budgets;
 use crate::catalogue::{Catalogue, Offer};
 use crate::metered::Count;
 use crate::policy::Policy;
 use billing::{Payer, TaxRate};
 use kernel::{Exact, Money, Month, OfferId, OrganizationId, SubscriptionId, SubscriptionRole, Timestamp, UserId};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use store::StoreError;
+use store::budgets::Scope;
 pub(crate) use store::till::EntitlementRow;
 use store::till::{Ask, Earlier, Facts, Holdings, OrganizationRow};
 
@@ -97,6 +99,8 @@ pub struct Book {
     pub organizations: HashMap<OrganizationId, OrganizationBook>,
     /// Payers of the batch.
     pub payers: HashMap<SubscriptionId, PayerBook>,
+    /// Budgets of those that have any.
+    pub budgets: Budgets,
     /// Answers given under a caller's key.
     pub earlier: HashMap<(UserId, String), Earlier>,
     /// Entitlements that decisions of this batch changed.
@@ -120,6 +124,7 @@ impl Book {
             policy,
             organizations: HashMap::with_capacity(asks.len()),
             payers: HashMap::with_capacity(asks.len()),
+            budgets: Budgets::default(),
             earlier: HashMap::new(),
             changed: HashSet::new(),
         };
@@ -153,6 +158,24 @@ impl Book {
         }
         book.hold(holdings);
         Ok((book, standings))
+    }
+
+    /// Whose budgets commands that buy count against: of payers that have any, their own and those of the organizations that
+    /// are, or would be, billed to them; and the first and the last month of it. None for most batches.
+    #[must_use]
+    pub fn budgeted(&self, asks: &[Ask], now: Timestamp) -> Option<(Vec<Scope>, (Month, Month))> {
+        let mut scopes = BTreeSet::new();
+        let mut last = now;
+        for ask in asks.iter().filter(|ask| ask.bill) {
+            let held = self.organizations.get(&ask.organization);
+            let Some(subscription) = held.and_then(|held| held.link).or(ask.chosen) else { continue };
+            if self.payers.get(&subscription).is_some_and(|account| account.payer.budgeted) {
+                scopes.insert(Scope { subscription, organization: None });
+                scopes.insert(Scope { subscription, organization: Some(ask.organization) });
+                last = last.max(held.map_or(now, |held| held.last_fact));
+            }
+        }
+        (!scopes.is_empty()).then(|| (scopes.into_iter().collect(), (Month::of(now), Month::of(last))))
     }
 
     fn hold(&mut self, holdings: Holdings) {

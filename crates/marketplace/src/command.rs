@@ -273,6 +273,7 @@ fn buy(
     let bill = bill(Month::of(now).next(), payer.billed_through);
     let mut body = priced.body;
     body.subscription = Some(subscription);
+    body.budgets.clear();
     let mut charges = Vec::new();
     let mut told = Vec::with_capacity(priced.lines.len());
     let mut rows = Vec::with_capacity(priced.lines.len());
@@ -332,6 +333,12 @@ fn buy(
     for charge in &charges {
         let slot = account.unbilled.entry((charge.bill, priced.rate.clone())).or_insert(0);
         *slot = slot.saturating_add(charge.line.now.minor());
+        book.budgets.charge(subscription, organization, charge.line.after.month, charge.line.now.minor());
+    }
+    let held = book.organizations.get(&organization).filter(|_| link.is_some());
+    for row in held.into_iter().flat_map(|held| held.entitlements.values()) {
+        // All that it has is new to who pays from now on.
+        account.move_renewal(row.offer, 0, row.next);
     }
     for (next_before, row) in &rows {
         account.move_renewal(row.offer, *next_before, row.next);

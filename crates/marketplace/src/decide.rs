@@ -2,6 +2,7 @@
 //! what is handed in.
 
 use crate::book::{Book, OrganizationBook, PayerBook, Standing, nothing, too_large, usable, zero};
+use crate::budget;
 use crate::catalogue::{Collection, Offer, OfferKind, OfferState};
 use crate::metered;
 use crate::order::{Ask, BillingChoice, Order};
@@ -152,10 +153,13 @@ pub fn price(book: &Book, order: &Order, standing: &Standing, now: Timestamp) ->
             }
         }
     }
+    let weighed = budget::weigh(book, order.organization, &payment, (&lines, standing), month)?;
+    blockers.extend(weighed.exceeded.map(Refusal::BudgetExceeded));
     let provisional = payment.payer().is_none();
     let rates = (rate.clone(), next_rate);
     let account = payment.payer().and_then(|payer| book.payers.get(&payer.id)).filter(|_| sees_bill(standing));
-    let body = body(book, order, (&payment, account), &lines, rates, (country, provisional), now, &blockers)?;
+    let mut body = body(book, order, (&payment, account), &lines, rates, (country, provisional), now, &blockers)?;
+    body.budgets = weighed.views;
     Ok(Priced { payment, lines, rate, body, blockers, changed_since })
 }
 
@@ -265,7 +269,7 @@ pub fn need(policy: &Policy, offer: &Offer, currency: Currency, country: Country
     }
 }
 
-fn grows(line: &Line) -> bool {
+pub(crate) fn grows(line: &Line) -> bool {
     // No cap is the highest.
     let most = |row: &EntitlementRow| if row.cap > 0 { row.cap } else { i64::MAX };
     let (before, after) = (&line.before, &line.after);
@@ -406,6 +410,7 @@ fn body(
         collected: if at_purchase { "now" } else { "on_invoice" },
         allowed: blockers.is_empty(),
         reasons: blockers.iter().flat_map(reasons).collect(),
+        budgets: Vec::new(),
     })
 }
 
@@ -414,6 +419,7 @@ fn reasons(blocker: &Refusal) -> Vec<Reason> {
         Refusal::PermissionDenied { missing, .. } => vec![Reason::missing(*missing)],
         Refusal::BillingSetupRequired => vec![ReasonCode::BillingSetupRequired.into()],
         Refusal::NotEligible(reasons) => reasons.clone(),
+        Refusal::BudgetExceeded(_) => vec![ReasonCode::BudgetExceeded.into()],
         _ => Vec::new(),
     }
 }

@@ -6,6 +6,7 @@
 pub mod action;
 pub mod bill;
 pub mod book;
+pub mod budget;
 pub mod catalogue;
 pub mod command;
 pub mod decide;

@@ -1,6 +1,7 @@
 //! Questions without effect: the same load and the same decisions as the till's, on a reader, nothing written.
 
 use crate::book::{Book, Standing};
+use crate::budget::BudgetView;
 use crate::command::{Decision, decide, quote_view};
 use crate::decide::price;
 use crate::order::{Act, Caller, Command, Order};
@@ -11,6 +12,7 @@ use crate::shelf::Shelf;
 use crate::turn::turn;
 use kernel::{Clock, IdSource, Month, OrganizationId, SubscriptionId, Timestamp, UserId};
 use std::sync::Arc;
+use store::budgets::Scope;
 use store::till::Ask;
 use store::{Db, StoreError};
 
@@ -79,6 +81,24 @@ impl Desk<'_> {
         coming.map_err(|_| StoreError::corrupt("a payer's next invoice is more than can be billed"))
     }
 
+    /// A budget and what of it is used; none where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn budget(&self, of: Scope) -> Result<Option<BudgetView>, StoreError> {
+        let nobody = uuid::Uuid::nil();
+        let ask = Ask {
+            organization: of.organization.unwrap_or(OrganizationId::from_uuid(nobody)),
+            actor: UserId::from_uuid(nobody),
+            key: String::new(),
+            chosen: Some(of.subscription),
+            bill: true,
+        };
+        let (book, _, now) = self.open(ask).await?;
+        let view = crate::budget::view(&book, of, Month::of(now));
+        view.map_err(|_| StoreError::corrupt("what a budget is used for is more than can be billed"))
+    }
+
     async fn open(&self, ask: Ask) -> Result<(Book, Standing, Timestamp), StoreError> {
         let asks = [ask];
         let loaded = store::till::facts(self.db, &asks).await?;
@@ -87,6 +107,9 @@ impl Desk<'_> {
         let now = loaded.clock.unwrap_or_else(|| self.clock.now());
         let (mut book, standings) =
             Book::gather(catalogue, Arc::clone(self.policy), &asks, (loaded.facts, holdings), now)?;
+        if let Some((scopes, months)) = book.budgeted(&asks, now) {
+            book.budgets.hold(store::budgets::load(self.db, &scopes, months).await?);
+        }
         let [ask] = asks;
         // What an act would find: the organization at its month.
         turn(&mut book, ask.organization, Month::of(now), now, &mut IdSource::seeded(0));

@@ -1,5 +1,6 @@
 //! A quote and a purchase as clients see them, and the seal that lets a quote be checked without being stored.
 
+use crate::budget::BudgetView;
 use billing::{Reason, Totals};
 use chrono::{NaiveDate, TimeDelta};
 use hmac::{Hmac, Mac};
@@ -108,6 +109,9 @@ pub struct QuoteBody {
     pub allowed: bool,
     /// Why not.
     pub reasons: Vec<Reason>,
+    /// The budgets that it counts against, as far as the caller may see them; a purchase keeps none of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<BudgetView>,
 }
 
 /// A purchase: its quote, kept, and what came of it.

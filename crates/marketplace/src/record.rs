@@ -18,7 +18,7 @@ pub fn record(book: &Book, writes: Vec<Writes>, ids: &mut IdSource, at: Timestam
     for write in writes {
         payer_rows(&mut record, &write);
         purchase_row(&mut record, &write);
-        charge_rows(&mut record, &write, &mut unbilled);
+        charge_rows(&mut record, &write, book, &mut unbilled);
         record.closed.extend(write.closed.iter().map(|(offer, month)| (write.organization, *offer, *month)));
         events.push(write.event);
     }
@@ -70,7 +70,12 @@ fn purchase_row(record: &mut Record, write: &Writes) {
     ]);
 }
 
-fn charge_rows(record: &mut Record, write: &Writes, unbilled: &mut BTreeMap<(SubscriptionId, Month, String), i64>) {
+fn charge_rows(
+    record: &mut Record,
+    write: &Writes,
+    book: &Book,
+    unbilled: &mut BTreeMap<(SubscriptionId, Month, String), i64>,
+) {
     let at = micros(write.at);
     for charge in &write.charges {
         let line = &charge.line;
@@ -91,6 +96,11 @@ fn charge_rows(record: &mut Record, write: &Writes, unbilled: &mut BTreeMap<(Sub
         ]);
         let sum = unbilled.entry((charge.subscription, charge.bill, charge.tax_rate.as_str().to_owned())).or_insert(0);
         *sum = sum.saturating_add(line.now.minor());
+        if book.payers.get(&charge.subscription).is_some_and(|account| account.payer.budgeted) {
+            let key = (charge.subscription, write.organization, line.after.month);
+            let sum = record.budgeted.entry(key).or_insert(0);
+            *sum = sum.saturating_add(line.now.minor());
+        }
         for posting in &charge.postings {
             record.transfers.push([
                 posting.fact.uuid().into(),

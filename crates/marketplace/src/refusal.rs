@@ -1,5 +1,6 @@
 //! Why a question or a command cannot be answered with what was asked; each a fact that the caller can act on.
 
+use crate::budget::Exceeded;
 use crate::order::FieldFault;
 use crate::quote::QuoteView;
 use billing::Reason;
@@ -34,6 +35,8 @@ pub enum Refusal {
     BillingAlreadySetUp(SubscriptionId),
     /// The subscription cannot pay for this.
     NotEligible(Vec<Reason>),
+    /// It would take a month over a budget.
+    BudgetExceeded(Exceeded),
     /// The quantity is outside of what the offer allows.
     QuantityOutOfRange {
         /// The offer's slug.

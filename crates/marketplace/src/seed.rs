@@ -373,6 +373,7 @@ fn row(subscription: &Subscription, id: SubscriptionId, profile: String, created
         created_at,
         billed_through: None,
         credit: 0,
+        budgeted: false,
     }
 }
 

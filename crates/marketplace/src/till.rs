@@ -356,6 +356,9 @@ async fn attempt(shared: &Shared, commands: &[&Command]) -> Result<Verdict, Stor
         let now = loaded.clock.unwrap_or_else(|| shared.clock.now());
         let (mut book, standings) =
             Book::gather(catalogue, Arc::clone(&shared.policy), &asks, (loaded.facts, holdings), now)?;
+        if let Some((scopes, months)) = book.budgeted(&asks, now) {
+            book.budgets.hold(store::budgets::load(&tx, &scopes, months).await?);
+        }
         let (verdict, rows) = settle(shared, &mut book, commands, &standings, now);
         let anything = rows.is_some();
         if let Some(rows) = rows {

@@ -98,6 +98,11 @@ fn one(
     let Closed { months: usage, mut charges } = closed;
 
     let (mut lines, mut after) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in &rows {
+        if let Some(payer) = &payer {
+            book.budgets.came(payer.id, row.offer, row.next, row.month);
+        }
+    }
     for before in rows {
         let offer = book.catalogue.offer(before.offer).cloned()?;
         let line = renewed(offer, before, month, (paying, currency), now);
@@ -158,6 +163,7 @@ pub(crate) fn owe(book: &mut Book, organization: OrganizationId, charges: &[NewC
     for charge in charges {
         let sum = account.unbilled.entry((charge.bill, charge.tax_rate.clone())).or_insert(0);
         *sum = sum.saturating_add(charge.line.now.minor());
+        book.budgets.charge(charge.subscription, organization, charge.line.after.month, charge.line.now.minor());
     }
 }
 

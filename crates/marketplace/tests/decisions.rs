@@ -4,6 +4,7 @@
 use billing::{Payer, PaymentMethod, PaymentMethods, SubscriptionKind, SubscriptionStatus, TaxRates};
 use kernel::{Id, IdSource, OrganizationId, OrganizationRole, SubscriptionId, SubscriptionRole, Timestamp, UserId};
 use marketplace::book::{Book, OrganizationBook, PayerBook, Standing};
+use marketplace::budget::Budgets;
 use marketplace::catalogue::Catalogue;
 use marketplace::command::{Decision, decide};
 use marketplace::order::{Act, BillingRequest, Caller, Command, ItemRequest, Order};
@@ -60,6 +61,7 @@ impl Shop {
             spending_limit: false,
             marketplace_enabled: false,
             billed_through: None,
+            budgeted: false,
         };
         let row = store::till::OrganizationRow {
             id: organization,
@@ -80,6 +82,7 @@ impl Shop {
             policy,
             organizations: HashMap::from([(organization, held)]),
             payers: HashMap::from([(subscription, PayerBook::new(payer))]),
+            budgets: Budgets::default(),
             earlier: HashMap::new(),
             changed: HashSet::new(),
         };

@@ -3,6 +3,7 @@
 //! Rows come out as plain structs in the kernel's types; what a row means is decided in `billing` and `marketplace`.
 
 pub mod audit;
+pub mod budgets;
 pub mod catalogue;
 pub mod checkouts;
 pub mod coming;

@@ -60,11 +60,13 @@ pub struct SubscriptionRow {
     pub billed_through: Option<Month>,
     /// What it paid too much or was granted, and no invoice used yet, minor units.
     pub credit: i64,
+    /// Whether it has a budget, its own or one of an organization billed to it (R-48).
+    pub budgeted: bool,
 }
 
 /// The columns that [`SubscriptionRow::read`] reads, of a table named `s`.
 const SELECT: &str = "s.id, s.name, s.kind, s.status, s.country, s.currency, s.payment_method, s.payment_token, \
-     s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, s.billed_through, s.credit";
+     s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, s.billed_through, s.credit, s.budgeted";
 
 impl SubscriptionRow {
     /// Reads a row.
@@ -90,6 +92,7 @@ impl SubscriptionRow {
                 .map(|text| text.parse().map_err(|fault| StoreError::corrupt(format!("billed_through: {fault}"))))
                 .transpose()?,
             credit: row.int("credit")?,
+            budgeted: row.flag("budgeted")?,
         })
     }
 

@@ -11,6 +11,7 @@ use kernel::{
     Timestamp, UserId,
 };
 use sea_orm::{DatabaseBackend, Value};
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 /// What one command of a batch needs to know.
@@ -229,7 +230,7 @@ pub(crate) fn facts_statement(backend: DatabaseBackend) -> &'static str {
             "SELECT r.n, u.operator, o.id AS organization_id, o.slug, o.name AS organization_name, \
              o.country AS organization_country, m.role AS member_role, l.subscription_id AS linked, l.linked_at, \
              s.id, s.name, s.kind, s.status, s.country, s.currency, s.payment_method, s.payment_token, \
-             s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, s.billed_through, s.credit, sr.role AS payer_role, p.request_hash, p.answer, \
+             s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, s.billed_through, s.credit, s.budgeted, sr.role AS payer_role, p.request_hash, p.answer, \
              (SELECT value FROM settings WHERE key = 'catalogue') AS catalogue, \
              (SELECT value FROM settings WHERE key = 'clock') AS clock \
              FROM {} {} ORDER BY r.n",
@@ -453,6 +454,8 @@ pub struct Record {
     pub events: Sheet,
     /// Their block.
     pub blocks: Sheet,
+    /// What is charged to payers that have budgets, by payer, organization and month of service (R-48).
+    pub budgeted: BTreeMap<(SubscriptionId, OrganizationId, Month), i64>,
     /// Months of metered use that were charged and take no more.
     pub closed: Vec<(OrganizationId, OfferId, Month)>,
 }
@@ -577,6 +580,7 @@ impl Default for Record {
             unbilled: u,
             events,
             blocks,
+            budgeted: BTreeMap::new(),
             closed: Vec::new(),
         }
     }
@@ -634,6 +638,7 @@ pub(crate) fn record_statement(backend: DatabaseBackend) -> &'static str {
 pub async fn record(tx: &Tx, record: Record) -> Result<(), StoreError> {
     let (backend, expected) = (tx.backend(), record.entitlements.len());
     crate::usage::close(tx, &record.closed).await?;
+    crate::budgets::charge(tx, &record.budgeted).await?;
     let values: Vec<Value> = record.into_sheets().into_iter().flat_map(|s| s.into_values(backend)).collect();
     let written = tx.query(record_statement(backend), values).await?;
     if written.len() != expected {

@@ -1,5 +1,6 @@
 //! The routes: each handler takes a request apart, makes one call and answers. No SQL, no arithmetic.
 
+pub mod budgets;
 pub mod checkouts;
 pub mod directory;
 pub mod docs;
@@ -40,6 +41,7 @@ pub fn all(config: &mut ServiceConfig<'_>) {
     organizations::routes(config);
     payers::routes(config);
     subscriptions::routes(config);
+    budgets::routes(config);
     invoices::routes(config);
     payments::routes(config);
     checkouts::routes(config);

@@ -6,6 +6,7 @@ use crate::routes::paging::Page;
 use crate::routes::payers::{Picked, Picker};
 use crate::state::{State, field_problem, store_problem, unavailable};
 use kernel::{OrganizationId, Permission, UserId};
+use marketplace::budget::Exceeded;
 use marketplace::till::Failure;
 use marketplace::{Refusal, Scope};
 
@@ -52,6 +53,12 @@ pub async fn refusal(state: &State, refusal: Refusal, about: &About<'_>) -> Prob
         Refusal::BillingSetupRequired => setup_required(state, about).await.unwrap_or_else(|problem| problem),
         Refusal::BillingAlreadySetUp(subscription) => Problem::billing_already_set_up(subscription),
         Refusal::NotEligible(reasons) => Problem::subscription_not_eligible(reasons),
+        Refusal::BudgetExceeded(Exceeded { scope, budget, would_be, month }) => {
+            Problem::budget_exceeded(budget, would_be)
+                .with("month", month)
+                .with("subscription", scope.subscription)
+                .with("organization", scope.organization)
+        }
         Refusal::QuantityOutOfRange { offer, item, minimum, maximum } => {
             let detail = format!("{offer}: the quantity must be from {minimum} to {maximum}.");
             Problem::quantity_out_of_range(minimum, maximum)

@@ -64,6 +64,7 @@ pub const TABLES: &[Table] = &[
             ("created_at", Int),
             ("billed_through", Text),
             ("credit", Int),
+            ("budgeted", Bool),
         ],
     },
     Table {
@@ -177,6 +178,22 @@ pub const TABLES: &[Table] = &[
             ("amount", Int),
             ("currency", Text),
             ("at", Int),
+        ],
+    },
+    Table {
+        name: "budgets",
+        key: &["subscription_id", "organization_id"],
+        columns: &[("subscription_id", Uuid), ("organization_id", Uuid), ("amount", Int), ("since", Text)],
+    },
+    Table {
+        name: "budget_months",
+        key: &["subscription_id", "organization_id", "month"],
+        columns: &[
+            ("subscription_id", Uuid),
+            ("organization_id", Uuid),
+            ("month", Text),
+            ("charged", Int),
+            ("warned_at", Int),
         ],
     },
     Table {
