@@ -14,6 +14,7 @@ use crate::record::record;
 use crate::refusal::Refusal;
 use crate::shelf::Shelf;
 use crate::turn::turn;
+use crate::undo;
 use kernel::{Clock, IdSource, OrganizationId, Timestamp};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -356,6 +357,7 @@ async fn attempt(shared: &Shared, commands: &[&Command]) -> Result<Verdict, Stor
         let now = loaded.clock.unwrap_or_else(|| shared.clock.now());
         let (mut book, standings) =
             Book::gather(catalogue, Arc::clone(&shared.policy), &asks, (loaded.facts, holdings), now)?;
+        book.undoing = undo::load(&tx, commands).await?;
         let (verdict, rows) = settle(shared, &mut book, commands, &standings, now);
         let anything = rows.is_some();
         if let Some(rows) = rows {

@@ -143,7 +143,7 @@ fn one(
         private: None,
     };
     let (caller, created, link, purchase) = (None, None, None, None);
-    Some(Writes { caller, organization, at: now, created, link, purchase, charges, closed, event })
+    Some(Writes { caller, organization, at: now, created, link, purchase, charges, closed, undone: None, event })
 }
 
 /// What the payer will be billed for it, and no longer for what was used and is closed.
@@ -176,6 +176,7 @@ fn renewed(
         charged: 0,
         version: before.version.saturating_add(1),
         changed_at: now,
+        purchase: None,
         ..before.clone()
     };
     let priced = paying.filter(|_| after.committed > 0);

@@ -48,6 +48,7 @@ impl Shop {
             platform_currency: "USD".parse().unwrap(),
             taxes,
             methods: PaymentMethods { invoice: true, simulated: true, stripe: false },
+            undo_hours: 24,
             quote_key: [3; 32],
         });
         let payer = Payer {
@@ -81,6 +82,7 @@ impl Shop {
             organizations: HashMap::from([(organization, held)]),
             payers: HashMap::from([(subscription, PayerBook::new(payer))]),
             earlier: HashMap::new(),
+            undoing: HashMap::new(),
             changed: HashSet::new(),
         };
         let standing = Standing {

@@ -118,6 +118,7 @@ pub const TABLES: &[Table] = &[
             ("cap", Int),
             ("version", Int),
             ("changed_at", Int),
+            ("purchase_id", Uuid),
         ],
     },
     Table {
@@ -133,6 +134,8 @@ pub const TABLES: &[Table] = &[
             ("state", Text),
             ("answer", Text),
             ("at", Int),
+            ("found", Text),
+            ("undone", Text),
         ],
     },
     Table {
