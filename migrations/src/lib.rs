@@ -17,6 +17,7 @@ mod m0008_usage;
 mod m0010_payments;
 mod m0011_mail;
 mod m0012_resume;
+mod m0013_undo;
 mod m0015_budgets;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_payments::Migration),
             Box::new(m0011_mail::Migration),
             Box::new(m0012_resume::Migration),
+            Box::new(m0013_undo::Migration),
             Box::new(m0015_budgets::Migration),
         ]
     }

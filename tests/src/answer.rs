@@ -15,6 +15,7 @@ const PROBLEMS: &[(&str, &[u16])] = &[
     ("idempotency-key-required", &[400]),
     ("idempotency-key-reused", &[422]),
     ("price-changed", &[409]),
+    ("cannot-be-undone", &[409]),
     ("purchase-in-progress", &[409]),
     ("payment-declined", &[402]),
     ("budget-exceeded", &[409]),

@@ -54,6 +54,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         r#"{"organization": "tailspin", "items": [{"offer": "ms.feed", "quantity": 3}]}"#,
         "333 2223 4331",
     ),
+    ("POST", "/v1/purchases/{purchase}/undo", "", "333 2223 4331"),
     ("PUT", "/v1/organizations/tailspin", r#"{"name": "Tailspin Toys", "country": "US"}"#, "333 3333 3321"),
     (
         "PUT",

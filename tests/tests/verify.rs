@@ -21,6 +21,34 @@ const DAMAGE: &[(&str, &str)] = &[
         "UPDATE purchases SET answer = replace(answer, '\"to\":5', '\"to\":6') WHERE answer LIKE '%\"to\":5%'",
     ),
     ("purchases", "UPDATE purchases SET answer = replace(answer, '12.75', '12.76') WHERE answer LIKE '%12.75%'"),
+    (
+        "purchases",
+        "UPDATE purchases SET found = replace(found, '\"next\":5', '\"next\":6') WHERE found LIKE '%\"next\":5%'",
+    ),
+    ("purchases", "UPDATE purchases SET found = ''"),
+    // one that was undone
+    ("purchases", "UPDATE purchases SET undone = 'x' WHERE state = 'completed'"),
+    ("purchases", "UPDATE purchases SET state = 'completed' WHERE state = 'undone'"),
+    ("purchases", "UPDATE purchases SET state = 'completed', undone = '' WHERE state = 'undone'"),
+    ("purchases", "UPDATE purchases SET undone = replace(undone, '3.37', '3.38') WHERE state = 'undone'"),
+    ("charges", "UPDATE charges SET amount = amount + 1 WHERE amount < 0"),
+    ("charges", "UPDATE charges SET amount = -amount WHERE amount < 0"),
+    ("charges", "UPDATE charges SET month = '2018-05-01' WHERE amount < 0"),
+    ("charges", "UPDATE charges SET bill = '2018-06-01' WHERE amount < 0"),
+    ("charges", "UPDATE charges SET tax_rate = '19' WHERE amount < 0"),
+    ("charges", "UPDATE charges SET purchase_id = id WHERE amount < 0"),
+    (
+        "charges",
+        "UPDATE charges SET basis = replace(basis, '\"kept\":1', '\"kept\":0') WHERE basis LIKE '%\"kept\":1%'",
+    ),
+    ("charges", "DELETE FROM charges WHERE amount < 0"),
+    ("transfers", "UPDATE transfers SET amount = amount + 1 WHERE debit LIKE 'deferred_revenue/%'"),
+    ("transfers", "UPDATE transfers SET credit = debit || 'x' WHERE debit LIKE 'publisher_payable/%'"),
+    ("transfers", "DELETE FROM transfers WHERE debit LIKE 'deferred_revenue/%'"),
+    ("events", "DELETE FROM events WHERE kind = 'purchase.undone'"),
+    ("links", "UPDATE links SET ended_at = NULL WHERE ended_at IS NOT NULL"),
+    ("links", "UPDATE links SET ended_at = ended_at + 1 WHERE ended_at IS NOT NULL"),
+    ("links", "DELETE FROM links WHERE ended_at IS NOT NULL"),
     // charge
     ("charges", "UPDATE charges SET amount = amount + 1"),
     ("charges", "UPDATE charges SET month = '2018-05-01'"),
@@ -126,6 +154,7 @@ const DAMAGE: &[(&str, &str)] = &[
     ("entitlements", "UPDATE entitlements SET committed = committed + 1"),
     ("entitlements", "UPDATE entitlements SET next = next + 1"),
     ("entitlements", "UPDATE entitlements SET charged = charged + 1"),
+    ("entitlements", "UPDATE entitlements SET purchase_id = offer_id"),
     ("entitlements", "DELETE FROM entitlements"),
     // what SQLite keeps of the entitlements
     ("renewals", "UPDATE renewals SET organizations = organizations + 1"),
@@ -156,6 +185,10 @@ const DAMAGE: &[(&str, &str)] = &[
 async fn one_tampered_row_is_found(app: &App) {
     let ada = app.as_("ada@fabrikam.example").await;
     let payer = ada.subscription("Fabrikam Europe").await;
+    // A first purchase is undone, and its link with it.
+    let undone = [("ms.build-release-hosted-pipelines", 3), ("berichthaus.tfstimetracker", 12)];
+    let undone = ada.buys_all("fabrikam", &undone, Billing::Existing(&payer)).await.status(201);
+    crate::undo::undo(&ada, &undone).await.ok();
     let all = [("ms.vss-vstsuser", 5), ("berichthaus.tfstimetracker", 12)];
     ada.buys_all("fabrikam", &all, Billing::Existing(&payer)).await.status(201);
     ada.buys("fabrikam", "ms.vss-vstsuser", 7, Billing::Linked).await.status(201);

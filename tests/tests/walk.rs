@@ -1,4 +1,5 @@
-//! A long walk of random purchases beside a model of the rules that shares no code with the server.
+//! A long walk of random purchases, some of them undone, beside a model of the rules that shares no code with the server
+//!
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -19,6 +20,8 @@ struct Offer {
     included: i64,
     replaces: bool,
     extension: bool,
+    /// A day's price stays charged when it is undone.
+    keeps: bool,
     total: fn(i64) -> i64,
 }
 
@@ -34,7 +37,7 @@ fn graduated(mut quantity: i64, bands: &[(i64, i64)]) -> i64 {
 }
 
 const fn offer(slug: &'static str, included: i64, total: fn(i64) -> i64) -> Offer {
-    Offer { slug, included, replaces: false, extension: false, total }
+    Offer { slug, included, replaces: false, extension: false, keeps: false, total }
 }
 
 const fn extension(slug: &'static str, included: i64, total: fn(i64) -> i64) -> Offer {
@@ -43,8 +46,8 @@ const fn extension(slug: &'static str, included: i64, total: fn(i64) -> i64) -> 
 
 const OFFERS: &[Offer] = &[
     offer("ms.vss-vstsuser", 5, |n| graduated(n, &[(5, 510), (95, 680), (995, 340), (i64::MAX, 170)])),
-    Offer { replaces: true, ..offer("ms.build-release-hosted-pipelines", 1, |n| n * 3373) },
-    offer("ms.build-release-private-pipelines", 1, |n| n * 1265),
+    Offer { replaces: true, keeps: true, ..offer("ms.build-release-hosted-pipelines", 1, |n| n * 3373) },
+    Offer { keeps: true, ..offer("ms.build-release-private-pipelines", 1, |n| n * 1265) },
     extension("ms.vss-testmanager-web", 0, |n| n * 4385),
     extension("ms.feed", 5, |n| n * 337),
     extension("berichthaus.tfstimetracker", 0, |n| graduated(n, &[(10, 210), (i64::MAX, 170)])),
@@ -52,7 +55,7 @@ const OFFERS: &[Offer] = &[
 ];
 
 /// What the model knows of an organization's offer.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Held {
     committed: i64,
     next: i64,
@@ -78,6 +81,19 @@ impl Held {
         now
     }
 
+    /// Goes back to what it was, but for a day's price where that stays charged; how much that is.
+    fn undo(&mut self, offer: &Offer, was: &Self, charged: i64) -> i64 {
+        let committed = self.committed;
+        *self = was.clone();
+        if !offer.keeps || charged == 0 {
+            return 0;
+        }
+        self.accrued += (offer.total)(committed) - (offer.total)(was.committed);
+        let kept = (2 * self.accrued + DAYS) / (2 * DAYS) - self.charged;
+        self.charged += kept;
+        kept
+    }
+
     fn usable(&self, offer: &Offer) -> i64 {
         match (offer.replaces, offer.extension && !self.bought) {
             (_, true) => 0,
@@ -98,11 +114,42 @@ async fn a_random_walk_agrees_with_the_model(app: &App) {
     let ada = app.as_("ada@fabrikam.example").await;
     let payer = ada.subscription("Fabrikam Europe").await;
     let mut held: BTreeMap<&str, Held> = OFFERS.iter().map(|offer| (offer.slug, Held::default())).collect();
-    let mut day = 1;
-    for step in 0..80 {
+    let (mut day, mut hour) = (1, 0);
+    // What may be undone, the latest last: the purchase, its hour, and what was there of each offer and charged for it.
+    let mut standing: Vec<(Value, i64, Vec<(&Offer, Held, i64)>)> = Vec::new();
+    for step in 0..120 {
         if random.random_ratio(1, 4) && day < DAYS {
             day += random.random_range(1..=3).min(DAYS - day);
-            app.move_clock(&format!("2018-04-{day:02}T{:02}:00:00Z", random.random_range(0..24))).await;
+            hour = random.random_range(0..24);
+            app.move_clock(&format!("2018-04-{day:02}T{hour:02}:00:00Z")).await;
+        }
+        if random.random_ratio(1, 3) && !standing.is_empty() {
+            let (purchase, at, lines) = standing.pop().expect("one");
+            let context = format!("seed {seed}, step {step}, day {day}, undo of {purchase}");
+            let answer = crate::undo::undo(&ada, &purchase).await;
+            if day * 24 + hour >= at + 24 {
+                assert_eq!(answer.problem("cannot-be-undone")["reason"], "too_late", "{context}");
+                standing.clear();
+                continue;
+            }
+            let undone = answer.status(200);
+            let mut kept = 0;
+            for (offer, was, charged) in lines {
+                let held = held.get_mut(offer.slug).expect("a known offer");
+                kept += held.undo(offer, &was, charged);
+                let has = ada.entitlement("fabrikam", offer.slug).await;
+                let expected = json!([held.committed, held.next, held.usable(offer)]);
+                assert_eq!(json!([has["committed"], has["next"], has["usable"]]), expected, "{context}: {has}");
+            }
+            assert_eq!(undone["undone"]["kept"], euros(kept), "{context}");
+            assert_eq!(purchase["undo_keeps"], euros(kept), "{context}");
+            let bill = ada.get(&format!("/v1/subscriptions/{payer}/invoices/upcoming")).await.ok();
+            let charged: i64 = held.values().map(|held| held.charged).sum();
+            let linked = undone["undone"]["billing_removed"] == false;
+            let coming: i64 = OFFERS.iter().map(|offer| (offer.total)(held[offer.slug].next)).sum();
+            assert!(linked || coming == 0, "{context}");
+            assert_eq!(bill["net"], euros(charged + coming), "{context}");
+            continue;
         }
         let count = random.random_range(1..=3);
         let chosen: Vec<&Offer> = OFFERS.choose_multiple(&mut random, count).collect();
@@ -113,11 +160,12 @@ async fn a_random_walk_agrees_with_the_model(app: &App) {
         let quote = ada.quotes_all("fabrikam", &items, Billing::Existing(&payer)).await.ok();
         let bought = ada.buys_all("fabrikam", &items, Billing::Existing(&payer)).await.status(201);
         assert_eq!(lines_of(&bought), lines_of(&quote), "{context}");
-        let (mut now_sum, mut renewal_sum) = (0, 0);
+        let (mut now_sum, mut renewal_sum, mut found) = (0, 0, Vec::new());
         for ((offer, (_, total)), line) in chosen.iter().zip(&items).zip(bought["lines"].as_array().expect("lines")) {
             let held = held.get_mut(offer.slug).expect("a known offer");
-            let (next, usable) = (held.next, held.usable(offer));
+            let (next, usable, was) = (held.next, held.usable(offer), held.clone());
             let now = held.buy(offer, *total, day);
+            found.push((*offer, was, now));
             let renewal = (offer.total)(*total);
             let expected = json!([{ "from": next, "to": total }, { "from": usable, "to": held.usable(offer) }]);
             assert_eq!(json!([line["quantity"], line["usable"]]), expected, "{context}: {line}");
@@ -133,5 +181,6 @@ async fn a_random_walk_agrees_with_the_model(app: &App) {
         let charged: i64 = held.values().map(|held| held.charged).sum();
         let coming: i64 = OFFERS.iter().map(|offer| (offer.total)(held[offer.slug].next)).sum();
         assert_eq!(bought["next_invoice"]["net"], euros(charged + coming), "{context}");
+        standing.push((bought, day * 24 + hour, found));
     }
 }

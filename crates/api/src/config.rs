@@ -79,6 +79,8 @@ pub struct Config {
     pub till: Till,
     /// The platform that this installation bills for.
     pub platform: Platform,
+    /// What may be done with purchases.
+    pub purchases: Purchases,
     /// Who sells.
     pub seller: Seller,
     /// Rates of tax.

@@ -147,6 +147,15 @@ impl Problem {
         Self::new(Slug::PriceChanged, detail).with("quote", quote)
     }
 
+    /// A purchase that stands for good.
+    pub fn cannot_be_undone(why: &marketplace::CannotUndo) -> Self {
+        let it = Self::new(Slug::CannotBeUndone, why.sentence()).with("reason", why.code());
+        match why {
+            marketplace::CannotUndo::LaterPurchase { purchase, .. } => it.with("purchase", purchase),
+            _ => it,
+        }
+    }
+
     /// The provider declined; `url` is where the payer can authenticate.
     pub fn payment_declined(reason: &str, url: Option<&str>) -> Self {
         let it =

@@ -94,7 +94,12 @@ impl Sums {
             let places: Vec<usize> =
                 (0..).zip(lines).filter(|(_, line)| line.0 == sum.rate).map(|(at, _)| at).collect();
             let weights: Vec<i64> = lines.iter().filter(|(rate, _)| *rate == sum.rate).map(|(_, net)| *net).collect();
-            for (place, part) in places.into_iter().zip(share_by_largest_remainder(sum.tax, &weights)) {
+            let shares = if weights.iter().any(|net| *net < 0) {
+                shares_of_both_signs(sum, &weights)
+            } else {
+                share_by_largest_remainder(sum.tax, &weights)
+            };
+            for (place, part) in places.into_iter().zip(shares) {
                 if let Some(slot) = parts.get_mut(place) {
                     *slot = part;
                 }
@@ -102,6 +107,26 @@ impl Sums {
         }
         parts
     }
+}
+
+/// Shares where some lines take others back: theirs are below zero too. Each is cut off towards zero, and what is
+/// left, or too much, goes by the unit to those that lost, or won, most by it, the earlier of equals first.
+fn shares_of_both_signs(sum: &TaxSum, weights: &[i64]) -> Vec<i64> {
+    let exact = |weight: &i64| i128::from(sum.tax).saturating_mul(i128::from(*weight));
+    let net = i128::from(sum.net);
+    let cut = |weight: &i64| exact(weight).checked_div(net).unwrap_or_default();
+    let mut parts: Vec<i128> = weights.iter().map(cut).collect();
+    let left = i128::from(sum.tax).saturating_sub(parts.iter().sum());
+    let step = left.signum();
+    let lost = |weight: &i64| exact(weight).checked_rem(net).unwrap_or_default().saturating_mul(net.signum() * step);
+    let mut order: Vec<(usize, i128)> = weights.iter().map(lost).enumerate().collect();
+    order.sort_by_key(|(place, lost)| (std::cmp::Reverse(*lost), *place));
+    for (place, _) in order.into_iter().take(usize::try_from(left.abs()).unwrap_or(0)) {
+        if let Some(part) = parts.get_mut(place) {
+            *part = part.saturating_add(step);
+        }
+    }
+    parts.into_iter().map(|part| i64::try_from(part).unwrap_or(sum.tax)).collect()
 }
 
 /// The counter that numbers of a series and year are taken from.
@@ -155,6 +180,22 @@ mod tests {
         let most = [(String::new(), i64::MAX), (String::new(), 1)];
         assert_eq!(Sums::of(most, usd()), Err(MoneyError::Overflow));
         assert_eq!(Sums::of([], usd()).unwrap().total, 0);
+    }
+
+    /// the shares of what takes others back are below zero, and all add up.
+    #[test]
+    fn tax_is_shared_over_lines_that_take_others_back() {
+        let shared = |nets: &[i64]| {
+            let lines: Vec<(String, i64)> = nets.iter().map(|net| ("19".to_owned(), *net)).collect();
+            let sums = Sums::of(lines.clone(), usd()).unwrap();
+            let parts = sums.shared(&lines);
+            assert_eq!(parts.iter().sum::<i64>(), sums.tax, "{nets:?}");
+            parts
+        };
+        assert_eq!(shared(&[1_000, -1_000]), [0, 0]);
+        assert_eq!(shared(&[1_000, -900, 50]), [193, -174, 10]);
+        assert_eq!(shared(&[3, -1, 3, 3, -2]), [1, 0, 0, 0, 0]);
+        assert_eq!(shared(&[101, -67, 101]), [19, -12, 19]);
     }
 
     #[test]

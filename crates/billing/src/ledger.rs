@@ -76,6 +76,34 @@ pub fn postings_of_charge(
         .collect()
 }
 
+/// Postings of a charge that takes `amount` (below zero) of another back: the other's legs (debit, credit, amount) the other
+/// way round, each by its part of it. All but the first are rounded half away from zero, the first is what is left.
+#[must_use]
+pub fn postings_back(charge: ChargeId, amount: Money, legs: &[(&str, &str, i64)]) -> Vec<Posting> {
+    let back = amount.minor().saturating_neg();
+    let whole: i64 = legs.iter().map(|(.., part)| *part).fold(0, i64::saturating_add);
+    let part = |part: i64| {
+        let share = Exact::ratio(part, whole).unwrap_or_default();
+        Money::from_exact(&(Money::new(back, amount.currency()).to_exact() * share), amount.currency())
+            .map_or(0, Money::minor)
+    };
+    let mut parts: Vec<i64> = legs.iter().map(|(.., amount)| part(*amount)).collect();
+    let rest = parts.iter().skip(1).fold(back, |rest, part| rest.saturating_sub(*part));
+    if let Some(first) = parts.first_mut() {
+        *first = rest;
+    }
+    (0..)
+        .zip(legs.iter().zip(parts).filter(|(_, part)| *part > 0))
+        .map(|(leg, ((debit, credit, _), part))| Posting {
+            fact: charge,
+            leg,
+            debit: (*credit).to_owned(),
+            credit: (*debit).to_owned(),
+            amount: Money::new(part, amount.currency()),
+        })
+        .collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
 mod tests {

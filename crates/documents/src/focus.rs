@@ -57,8 +57,11 @@ fn row(bill: &Bill, line: &Line, tax: bool) -> Vec<(&'static str, String)> {
     let payer = bill.parties.as_ref().map(|parties| text(&parties.payer.name)).unwrap_or_default();
     let cost = if tax { line.tax } else { line.amount };
     let [category, frequency] = kind(line, cost, tax);
-    let quantity =
-        if line.kind == "purchase" { line.quantity.to.saturating_sub(line.quantity.from) } else { line.quantity.to };
+    let quantity = if matches!(line.kind, "purchase" | "undo") {
+        line.quantity.to.saturating_sub(line.quantity.from)
+    } else {
+        line.quantity.to
+    };
     let (sku, price) = (line.offer.clone(), price(line));
     let priced = |value: String| if tax { String::new() } else { value };
     let publisher = line.offer.split('.').next().unwrap_or_default().to_owned();

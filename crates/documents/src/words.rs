@@ -44,6 +44,7 @@ pub fn what(line: &Line) -> String {
     match line.kind {
         "renewal" => format!("{to} for {month}"),
         "purchase" | "resumed" => format!("{from} → {to}, rest of {month}"),
+        "undo" => format!("{from} → {to}, undone in {month}"),
         "usage" => format!("{to} used above the included ones, {month}"),
         kind => format!("{}, {month}", kind.replace('_', " ")),
     }

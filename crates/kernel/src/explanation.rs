@@ -9,6 +9,7 @@ use crate::calendar::{DayFraction, DayRule};
 use crate::exact::Exact;
 use crate::money::{Currency, Money, MoneyError};
 use crate::price::{Model, Price, Share};
+use crate::reversal::Reversal;
 
 /// More decimals than unit prices have are shown as a fraction, which is exact.
 const SHOWN_DECIMALS: u32 = 12;
@@ -83,18 +84,21 @@ pub struct ChargeBasis {
     pub accrued_before: Exact,
     /// What of it was charged already, in minor units.
     pub charged_before: i64,
-    /// What this charge is, in minor units, before tax; never below zero.
+    /// What this charge is, in minor units, before tax; never below zero but where it takes another back.
     pub amount: i64,
     /// The use that is charged for; `after` is what of it is above the included units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// The charge that this one takes back, which had the same basis but for this and the amount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reversal: Option<Reversal>,
 }
 
 /// One step of an explanation. The names in `step` are fixed; `value` is an integer, a decimal or a fraction `a/b`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// `used`, `late`, `included`, `billed`, `price_version`, `price_after` (one per part), `price_before`, `difference`,
-    /// `days`, `exact`, `earlier_this_month` or `rounding`.
+    /// `days`, `exact`, `earlier_this_month`, `rounding`, `kept` or `reversal`.
     pub step: String,
     /// A plain sentence part: "5 × 6.00 for paid units 1 to 5".
     pub detail: String,
@@ -126,6 +130,7 @@ impl ChargeBasis {
             charged_before,
             amount: 0,
             usage: None,
+            reversal: None,
         };
         basis.amount = basis.recomputed()?;
         Ok(basis)
@@ -159,14 +164,43 @@ impl ChargeBasis {
     /// # Errors
     /// [`MoneyError::Overflow`]: more than 2^63 - 1 minor units.
     pub fn recomputed(&self) -> Result<i64, MoneyError> {
-        let rounded = self.accrued().round_half_away(self.currency.digits()).ok_or(MoneyError::Overflow)?;
+        let whole = self.charged(&(&self.accrued_before + self.sums().increase))?;
+        match &self.reversal {
+            None => Ok(whole),
+            Some(reversal) => {
+                self.charged(&self.accrued_with(reversal))?.checked_sub(whole).ok_or(MoneyError::Overflow)
+            }
+        }
+    }
+
+    /// What is charged where the month's increases come to `accrued`, in minor units.
+    fn charged(&self, accrued: &Exact) -> Result<i64, MoneyError> {
+        let rounded = accrued.round_half_away(self.currency.digits()).ok_or(MoneyError::Overflow)?;
         let amount = rounded.checked_sub(self.charged_before).ok_or(MoneyError::Overflow)?;
         Ok(amount.max(0))
     }
 
+    /// The same, taken back but for a part of the month that stays charged.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`]: more than 2^63 - 1 minor units.
+    pub fn reversed(&self, reversal: Reversal) -> Result<Self, MoneyError> {
+        let mut back = Self { reversal: Some(reversal), ..self.clone() };
+        back.amount = back.recomputed()?;
+        Ok(back)
+    }
+
+    /// What the month's increases come to with what a reversal leaves of this one.
+    fn accrued_with(&self, reversal: &Reversal) -> Exact {
+        &self.accrued_before + &self.sums().difference * reversal.part()
+    }
+
     /// The exact sum of this month's increases with this one, in major units: the next charge's `accrued_before`.
     pub fn accrued(&self) -> Exact {
-        &self.accrued_before + self.sums().increase
+        match &self.reversal {
+            None => &self.accrued_before + self.sums().increase,
+            Some(reversal) => self.accrued_with(reversal),
+        }
     }
 
     /// The amount with its currency.
@@ -217,7 +251,11 @@ impl ChargeBasis {
             let accrued = number(&(&self.accrued_before + increase));
             format!("{accrued} to {digits} decimals, half away from zero, less {charged}")
         };
-        say("rounding", rounding, self.money().amount_string());
+        let whole = self.reversal.as_ref().map_or(self.amount, |reversal| reversal.charged);
+        say("rounding", rounding, Money::new(whole, self.currency).amount_string());
+        if let Some(reversal) = &self.reversal {
+            reversal.steps(&difference, self.money(), say);
+        }
         steps
     }
 
@@ -282,6 +320,6 @@ impl fmt::Display for Units {
 }
 
 /// A decimal where one is exact, else a fraction.
-fn number(value: &Exact) -> String {
+pub(crate) fn number(value: &Exact) -> String {
     if value.terminates_within(SHOWN_DECIMALS) { value.to_decimal_string(SHOWN_DECIMALS) } else { value.to_string() }
 }

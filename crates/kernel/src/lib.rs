@@ -14,6 +14,7 @@ pub mod ids;
 pub mod money;
 pub mod permission;
 pub mod price;
+pub mod reversal;
 pub mod text;
 
 pub use calendar::{DayFraction, DayRule, Month, parse_date};
@@ -29,4 +30,5 @@ pub use permission::{
     AccessLevel, OrganizationRole, Permission, Role, SubscriptionRole, granting_roles, grants, markdown,
 };
 pub use price::{Band, Model, Price, PriceFault, PriceFaultKind, PricePart, PriceSpec, UnitPrice};
+pub use reversal::Reversal;
 pub use text::{CountryCode, Email, IdempotencyKey, Name, Slug, TextError, UsageId};

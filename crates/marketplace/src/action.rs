@@ -168,6 +168,7 @@ mod tests {
             platform_currency: "USD".parse().unwrap(),
             taxes: TaxRates::default(),
             methods: PaymentMethods::default(),
+            undo_hours: 24,
             quote_key: [0; 32],
         }
     }

@@ -48,7 +48,8 @@ pub struct Line {
     /// The offer's name.
     pub name: String,
     /// `purchase`: what was bought within the month; `renewal`: the month in advance; `resumed`: what
-    /// was suspended, for what was left of the month; `usage`: metered use of the month.
+    /// was suspended, for what was left of the month; `usage`: metered use of the month; `undo`: what was bought, taken
+    /// back.
     pub kind: &'static str,
     /// The month of the service, by its first day.
     pub month: Month,
@@ -341,6 +342,7 @@ fn charged(line: BillLine, name: String) -> Result<Line, StoreError> {
         offer: basis.offer.clone(),
         name,
         kind: match (&basis.usage, renewal) {
+            _ if basis.reversal.is_some() => "undo",
             (Some(_), _) => "usage",
             // Without proration the whole month is charged, and it reads as one.
             (None, true) if basis.rule != DayRule::None => "resumed",
@@ -348,7 +350,10 @@ fn charged(line: BillLine, name: String) -> Result<Line, StoreError> {
             (None, false) => "purchase",
         },
         month: charge.month,
-        quantity: Units { from: basis.before, to: basis.after },
+        quantity: match basis.reversal {
+            None => Units { from: basis.before, to: basis.after },
+            Some(_) => Units { from: basis.after, to: basis.before },
+        },
         amount: Money::new(charge.amount, charge.currency),
         tax_rate: charge.tax_rate,
         tax: Money::zero(charge.currency),

@@ -4,8 +4,11 @@ use crate::budget::Budgets;
 use crate::catalogue::{Catalogue, Offer};
 use crate::metered::Count;
 use crate::policy::Policy;
+use crate::undo::Undoing;
 use billing::{Payer, TaxRate};
-use kernel::{Exact, Money, Month, OfferId, OrganizationId, SubscriptionId, SubscriptionRole, Timestamp, UserId};
+use kernel::{
+    Exact, Money, Month, OfferId, OrganizationId, PurchaseId, SubscriptionId, SubscriptionRole, Timestamp, UserId,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use store::StoreError;
@@ -20,7 +23,7 @@ pub struct OrganizationBook {
     pub row: OrganizationRow,
     /// The live billing link.
     pub link: Option<SubscriptionId>,
-    /// The link was made in this batch, so facts about its payer were not loaded for the other commands.
+    /// The link was made or ended in this batch, so facts about who pays were not loaded for the other commands.
     pub linked_in_batch: bool,
     /// What it has.
     pub entitlements: BTreeMap<OfferId, EntitlementRow>,
@@ -103,6 +106,8 @@ pub struct Book {
     pub budgets: Budgets,
     /// Answers given under a caller's key.
     pub earlier: HashMap<(UserId, String), Earlier>,
+    /// Purchases that are to be undone.
+    pub undoing: HashMap<PurchaseId, Undoing>,
     /// Entitlements that decisions of this batch changed.
     pub changed: HashSet<(OrganizationId, OfferId)>,
 }
@@ -126,6 +131,7 @@ impl Book {
             payers: HashMap::with_capacity(asks.len()),
             budgets: Budgets::default(),
             earlier: HashMap::new(),
+            undoing: HashMap::new(),
             changed: HashSet::new(),
         };
         let mut standings = Vec::with_capacity(asks.len());
@@ -226,6 +232,7 @@ pub fn nothing(organization: OrganizationId, offer: OfferId, month: Month) -> En
         cap: 0,
         version: 0,
         changed_at: Timestamp::UNIX_EPOCH,
+        purchase: None,
     }
 }
 

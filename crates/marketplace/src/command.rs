@@ -8,9 +8,9 @@ use crate::order::{Act, Caller, Command, Order};
 use crate::quote::{self, PurchaseView, QuoteView};
 use crate::refusal::{Refusal, Scope};
 use crate::resume::resume;
+use crate::undo::{self, Found};
 use billing::invoice::bill;
 use billing::ledger::{Posting, Share, postings_of_charge};
-use chrono::TimeDelta;
 use kernel::{
     ChargeId, Currency, Exact, IdSource, LinkId, Month, OfferId, OrganizationId, Permission, PurchaseId, Role,
     SubscriptionId, SubscriptionRole, Timestamp, grants,
@@ -19,6 +19,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use store::subscriptions::SubscriptionRow;
 use store::till::{Earlier, EntitlementRow};
+use store::undo::UndoneRow;
 use store::{Actor, NewEvent};
 
 /// A charge to be written.
@@ -53,6 +54,8 @@ pub struct NewPurchase {
     pub request_hash: [u8; 32],
     /// The answer, to the byte.
     pub answer: String,
+    /// What it found and changed, JSON ([`crate::undo::Found`]).
+    pub found: String,
 }
 
 /// What a command leaves to be written.
@@ -74,6 +77,8 @@ pub struct Writes {
     pub charges: Vec<NewCharge>,
     /// Months of metered use that are charged with it.
     pub closed: Vec<(OfferId, Month)>,
+    /// A purchase that is undone.
+    pub undone: Option<UndoneRow>,
     /// What happened.
     pub event: NewEvent,
 }
@@ -126,6 +131,9 @@ pub fn decide(
         // Whoever comes first brings the organization to its month before anything else is decided.
         Act::Turn { .. } => Ok(Decision::Nothing),
         Act::Resume { organization } => Ok(resume(book, *organization, now, ids).unwrap_or(Decision::Nothing)),
+        Act::Undo { organization, purchase, key, .. } => {
+            undo::undo(book, command, (*organization, *purchase, key.as_ref()), standing, now, ids)
+        }
         Act::Install { organization, offer, on } => install(book, command, (*organization, offer, *on), standing, now),
     }
 }
@@ -167,7 +175,7 @@ fn accept(book: &Book, order: &Order, quote: Option<&str>, priced: &Priced, now:
     Ok(())
 }
 
-fn event(command: &Command, kind: &'static str, at: Timestamp, public: &impl Serialize) -> NewEvent {
+pub(crate) fn event(command: &Command, kind: &'static str, at: Timestamp, public: &impl Serialize) -> NewEvent {
     let private = command.caller.address.as_ref().map(|address| serde_json::json!({ "address": address }).to_string());
     let public = serde_json::to_string(public).unwrap_or_default();
     NewEvent {
@@ -193,6 +201,8 @@ struct Completed {
     answer: String,
     /// SHA-256 of key and request hash.
     request: String,
+    /// SHA-256 of what it found.
+    found: String,
     lines: Vec<CompletedLine>,
 }
 
@@ -277,13 +287,18 @@ fn buy(
     let mut charges = Vec::new();
     let mut told = Vec::with_capacity(priced.lines.len());
     let mut rows = Vec::with_capacity(priced.lines.len());
+    let mut found = Found::new(&body, link.map(|(link, _)| link));
     for mut line in priced.lines {
         if line.after != line.before {
             line.after.version = line.before.version.saturating_add(1);
             line.after.changed_at = now;
+            line.after.purchase = Some(id);
             rows.push((line.before.next, line.after.clone()));
         }
         let charge: Option<ChargeId> = (!line.now.is_zero()).then(|| ids.next(now));
+        if line.after != line.before {
+            found.keep(book, &line.before, charge);
+        }
         told.push(CompletedLine {
             offer: line.offer.id,
             charge,
@@ -311,9 +326,9 @@ fn buy(
         billing_set_up: link.is_some(),
         charges: charges.iter().map(|charge| charge.id).collect(),
         purchased_by: caller.user,
-        undo_until: undo_until(now),
     };
     let answer = serde_json::to_string(&view).unwrap_or_default();
+    let found = serde_json::to_string(&found).unwrap_or_default();
     let told = Completed {
         purchase: id,
         organization,
@@ -323,6 +338,7 @@ fn buy(
         currency: payer.currency,
         answer: hex::encode(Sha256::digest(answer.as_bytes())),
         request: hex::encode(Sha256::new().chain_update(key.as_bytes()).chain_update(request_hash).finalize()),
+        found: hex::encode(Sha256::digest(found.as_bytes())),
         lines: told,
     };
     let event = event(command, "purchase.completed", now, &told);
@@ -345,9 +361,9 @@ fn buy(
     }
     keep(book, organization, link.map(|(_, subscription)| subscription), rows.into_iter().map(|(_, row)| row), now);
 
-    let purchase = NewPurchase { id, subscription, key: key.to_owned(), request_hash, answer: answer.clone() };
-    let (caller, purchase, closed) = (Some(caller), Some(purchase), Vec::new());
-    let writes = Writes { caller, organization, at: now, created, link, purchase, charges, closed, event };
+    let purchase = NewPurchase { id, subscription, key: key.to_owned(), request_hash, answer: answer.clone(), found };
+    let (caller, purchase, closed, undone) = (Some(caller), Some(purchase), Vec::new(), None);
+    let writes = Writes { caller, organization, at: now, created, link, purchase, charges, closed, undone, event };
     Decision::Write(Box::new(writes), answer)
 }
 
@@ -359,12 +375,6 @@ pub(crate) fn partner_share(book: &Book, line: &Line) -> Option<(String, kernel:
     }
     let share = book.catalogue.publisher(publisher.as_str())?.share.exact();
     Some((publisher.to_string(), share))
-}
-
-/// a day, but not across the month's turn.
-fn undo_until(now: Timestamp) -> Timestamp {
-    let day = now.checked_add_signed(TimeDelta::hours(quote::UNDO_HOURS)).unwrap_or(now);
-    day.min(Month::of(now).next().start())
 }
 
 /// Brings the book up to date with what a command changed.
@@ -431,6 +441,7 @@ fn set_up(
         purchase: None,
         charges: Vec::new(),
         closed: Vec::new(),
+        undone: None,
         event: event(command, "billing.set_up", now, &told),
     };
     Ok(Decision::Write(Box::new(writes), String::new()))
@@ -472,6 +483,7 @@ fn install(
         purchase: None,
         charges: Vec::new(),
         closed: Vec::new(),
+        undone: None,
         event: event(command, kind, now, &told),
     };
     Ok(Decision::Write(Box::new(writes), String::new()))

@@ -9,6 +9,7 @@ use crate::order::{Ask, BillingChoice, Order};
 use crate::policy::Policy;
 use crate::quote::{BillingOutcome, DatedTotals, FromTo, LineView, QuoteBody};
 use crate::refusal::{Refusal, Scope};
+use crate::undo;
 use billing::new_subscription::NewSubscriptionFault;
 use billing::{Need, NewSubscription, Payer, Reason, ReasonCode, TaxRate, Totals};
 use kernel::{
@@ -408,6 +409,8 @@ fn body(
             totals: next_invoice(book, account, lines, (&rate, &next_rate), currency, now)?,
         },
         collected: if at_purchase { "now" } else { "on_invoice" },
+        undo_until: undo::until(&book.policy, now),
+        undo_keeps: undo::keeps(lines, currency).map_err(too_large)?,
         allowed: blockers.is_empty(),
         reasons: blockers.iter().flat_map(reasons).collect(),
         budgets: Vec::new(),

@@ -95,11 +95,21 @@ fn text(
                 (None, false) => charge.purchase.to_string(),
             },
         ),
-        (if renewal { "charged" } else { "bought" }, rfc3339(charge.at)),
+        (
+            match (&basis.reversal, renewal) {
+                (Some(_), _) => "undone",
+                (None, true) => "charged",
+                (None, false) => "bought",
+            },
+            rfc3339(charge.at),
+        ),
         ("for the month", format!("{first}, until {}", charge.month.next().first_day())),
     ];
     for (name, value) in head {
         let _ = writeln!(text, "  {name:<14} {value}");
+    }
+    if let Some(reversal) = &basis.reversal {
+        let _ = writeln!(text, "  {:<14} {}: the purchase was undone", "takes back", reversal.charge);
     }
     let _ = writeln!(text, "\nPrice version {} in {}, {}", basis.price_version, basis.currency, basis.spec.model());
     tariff(&mut text, &basis.spec.spec());

@@ -26,10 +26,11 @@ pub mod seed;
 pub mod shelf;
 pub mod till;
 pub mod turn;
+pub mod undo;
 pub mod upcoming;
 pub mod usage;
 pub mod verify;
 
 pub use policy::Policy;
-pub use refusal::{Refusal, Scope};
+pub use refusal::{CannotUndo, Refusal, Scope};
 pub use shelf::Shelf;

@@ -1,7 +1,7 @@
 //! What a buyer asks for, as the wire says it and as the decision takes it.
 
 use billing::NewSubscription;
-use kernel::{Currency, IdempotencyKey, Month, OrganizationId, SubscriptionId, Timestamp, UserId};
+use kernel::{Currency, IdempotencyKey, Month, OrganizationId, PurchaseId, SubscriptionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -255,6 +255,17 @@ pub enum Act {
         /// Of whom.
         organization: OrganizationId,
     },
+    /// Undoes a purchase.
+    Undo {
+        /// For whom it was.
+        organization: OrganizationId,
+        /// Who paid.
+        subscription: SubscriptionId,
+        /// Which.
+        purchase: PurchaseId,
+        /// The key that the answer is kept under, if the caller sent one.
+        key: Option<IdempotencyKey>,
+    },
     /// Installs an extension or removes it.
     Install {
         /// For whom.
@@ -295,11 +306,21 @@ impl Command {
         let (key, chosen) = match &self.act {
             Act::Purchase { order, key, .. } => (key.as_str().to_owned(), order.chosen()),
             Act::SetUpBilling { subscription, .. } => (String::new(), Some(*subscription)),
+            Act::Undo { subscription, .. } => (String::new(), Some(*subscription)),
             Act::Install { .. } | Act::Turn { .. } | Act::Resume { .. } => (String::new(), None),
         };
         // What is charged by itself is charged whatever else its payer owes.
         let bill = !matches!(self.act, Act::Turn { .. } | Act::Resume { .. });
         store::till::Ask { organization: self.organization(), actor, key, chosen, bill }
+    }
+
+    /// The purchase that it undoes.
+    #[must_use]
+    pub fn undoes(&self) -> Option<PurchaseId> {
+        match &self.act {
+            Act::Undo { purchase, .. } => Some(*purchase),
+            _ => None,
+        }
     }
 
     /// For whom it is.
@@ -309,6 +330,7 @@ impl Command {
             Act::Purchase { order, .. } => order.organization,
             Act::SetUpBilling { organization, .. }
             | Act::Install { organization, .. }
+            | Act::Undo { organization, .. }
             | Act::Turn { organization, .. }
             | Act::Resume { organization } => *organization,
         }

@@ -14,6 +14,8 @@ pub struct Policy {
     pub taxes: TaxRates,
     /// Payment methods that are taken.
     pub methods: PaymentMethods,
+    /// Hours within which a purchase can be undone; 0: never.
+    pub undo_hours: i64,
     /// Key of the seal on quotes.
     pub quote_key: [u8; 32],
 }

@@ -10,8 +10,6 @@ use sha2::Sha256;
 
 /// How long a quote holds.
 pub const QUOTE_MINUTES: i64 = 15;
-/// How long a purchase can be undone.
-pub const UNDO_HOURS: i64 = 24;
 
 /// Serializes an instant as the contract writes them.
 pub(crate) fn instant<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
@@ -105,6 +103,11 @@ pub struct QuoteBody {
     pub next_invoice: DatedTotals,
     /// When it is collected: `now` or `on_invoice`.
     pub collected: &'static str,
+    /// Until when it can be undone, if it is bought now.
+    #[serde(serialize_with = "instant")]
+    pub undo_until: Timestamp,
+    /// What of `now` stays charged then, before tax.
+    pub undo_keeps: Money,
     /// Whether the purchase would be accepted.
     pub allowed: bool,
     /// Why not.
@@ -128,7 +131,7 @@ pub struct PurchaseView {
     /// The quote.
     #[serde(flatten)]
     pub body: QuoteBody,
-    /// `completed`.
+    /// `completed` in the stored answer; [`shown`] says what it is.
     pub state: &'static str,
     /// Whether a subscription was created.
     pub subscription_created: bool,
@@ -138,9 +141,37 @@ pub struct PurchaseView {
     pub charges: Vec<ChargeId>,
     /// Who bought.
     pub purchased_by: UserId,
-    /// Until when it can be undone.
+}
+
+/// What came of a purchase's undoing.
+#[derive(Clone, Debug, Serialize)]
+pub struct Undone {
+    /// When.
     #[serde(serialize_with = "instant")]
-    pub undo_until: Timestamp,
+    pub at: Timestamp,
+    /// Who undid it.
+    pub by: UserId,
+    /// What of its charges stays charged, before tax.
+    pub kept: Money,
+    /// The charges that take its own back; `purser explain` shows each.
+    pub charges: Vec<ChargeId>,
+    /// Whether billing is no longer set up, since nothing else used the link that it made.
+    pub billing_removed: bool,
+}
+
+/// A purchase as it stands: its stored answer, and what came of its undoing, JSON, empty while it stands.
+#[must_use]
+pub fn shown(answer: &str, undone: &str) -> String {
+    if undone.is_empty() {
+        return answer.to_owned();
+    }
+    let parsed = serde_json::from_str::<serde_json::Value>(answer).ok().zip(serde_json::from_str(undone).ok());
+    let Some((mut purchase, undone)) = parsed else { return answer.to_owned() };
+    if let Some(members) = purchase.as_object_mut() {
+        members.insert("state".to_owned(), "undone".into());
+        members.insert("undone".to_owned(), undone);
+    }
+    purchase.to_string()
 }
 
 /// A stored answer for a reader who may not see the payer's bill: its `next_invoice` is of its own lines alone.

@@ -19,6 +19,7 @@ pub fn record(book: &Book, writes: Vec<Writes>, ids: &mut IdSource, at: Timestam
         payer_rows(&mut record, &write);
         purchase_row(&mut record, &write);
         charge_rows(&mut record, &write, book, &mut unbilled);
+        record.undone.extend(write.undone.clone());
         record.closed.extend(write.closed.iter().map(|(offer, month)| (write.organization, *offer, *month)));
         events.push(write.event);
     }
@@ -67,6 +68,7 @@ fn purchase_row(record: &mut Record, write: &Writes) {
         "completed".into(),
         purchase.answer.as_str().into(),
         micros(write.at).into(),
+        purchase.found.as_str().into(),
     ]);
 }
 
@@ -115,7 +117,7 @@ fn charge_rows(
     }
 }
 
-fn entitlement(row: &EntitlementRow) -> [Value; 12] {
+fn entitlement(row: &EntitlementRow) -> [Value; 13] {
     [
         row.organization.uuid().into(),
         row.offer.uuid().into(),
@@ -129,5 +131,6 @@ fn entitlement(row: &EntitlementRow) -> [Value; 12] {
         row.cap.into(),
         row.version.into(),
         micros(row.changed_at).into(),
+        row.purchase.map_or(Uuid::nil(), PurchaseId::uuid).into(),
     ]
 }

@@ -95,7 +95,8 @@ pub(crate) fn resume(
         private: None,
     };
     let (caller, created, link, purchase, closed) = (None, None, None, None, Vec::new());
-    let writes = Writes { caller, organization, at: now, created, link, purchase, charges, closed, event };
+    let writes =
+        Writes { caller, organization, at: now, created, link, purchase, charges, closed, undone: None, event };
     Some(Decision::Write(Box::new(writes), String::new()))
 }
 
@@ -106,6 +107,7 @@ fn resumed(book: &Book, before: &EntitlementRow, payer: &Payer, now: Timestamp) 
         committed: before.next,
         version: before.version.saturating_add(1),
         changed_at: now,
+        purchase: None,
         ..before.clone()
     };
     let mut basis = None;

@@ -14,6 +14,7 @@ use crate::record::record;
 use crate::refusal::Refusal;
 use crate::shelf::Shelf;
 use crate::turn::turn;
+use crate::undo;
 use kernel::{Clock, IdSource, OrganizationId, Timestamp};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -359,6 +360,7 @@ async fn attempt(shared: &Shared, commands: &[&Command]) -> Result<Verdict, Stor
         if let Some((scopes, months)) = book.budgeted(&asks, now) {
             book.budgets.hold(store::budgets::load(&tx, &scopes, months).await?);
         }
+        book.undoing = undo::load(&tx, commands).await?;
         let (verdict, rows) = settle(shared, &mut book, commands, &standings, now);
         let anything = rows.is_some();
         if let Some(rows) = rows {

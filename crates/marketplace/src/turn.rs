@@ -148,7 +148,7 @@ fn one(
         private: None,
     };
     let (caller, created, link, purchase) = (None, None, None, None);
-    Some(Writes { caller, organization, at: now, created, link, purchase, charges, closed, event })
+    Some(Writes { caller, organization, at: now, created, link, purchase, charges, closed, undone: None, event })
 }
 
 /// What the payer will be billed for it, and no longer for what was used and is closed.
@@ -182,6 +182,7 @@ fn renewed(
         charged: 0,
         version: before.version.saturating_add(1),
         changed_at: now,
+        purchase: None,
         ..before.clone()
     };
     let priced = paying.filter(|_| after.committed > 0);

@@ -49,6 +49,7 @@ impl Shop {
             platform_currency: "USD".parse().unwrap(),
             taxes,
             methods: PaymentMethods { invoice: true, simulated: true, stripe: false },
+            undo_hours: 24,
             quote_key: [3; 32],
         });
         let payer = Payer {
@@ -84,6 +85,7 @@ impl Shop {
             payers: HashMap::from([(subscription, PayerBook::new(payer))]),
             budgets: Budgets::default(),
             earlier: HashMap::new(),
+            undoing: HashMap::new(),
             changed: HashSet::new(),
         };
         let standing = Standing {

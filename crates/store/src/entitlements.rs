@@ -7,7 +7,7 @@ use kernel::OrganizationId;
 use sea_orm::QueryResult;
 
 const COLUMNS: &str = "SELECT organization_id, offer_id, committed, next, month, accrued, charged, installed, metered, \
-     cap, version, changed_at FROM entitlements";
+     cap, version, changed_at, purchase_id FROM entitlements";
 
 fn entitlement(row: &QueryResult) -> Result<EntitlementRow, StoreError> {
     Ok(EntitlementRow {
@@ -23,6 +23,7 @@ fn entitlement(row: &QueryResult) -> Result<EntitlementRow, StoreError> {
         cap: row.int("cap")?,
         version: row.int("version")?,
         changed_at: row.instant("changed_at")?,
+        purchase: Some(row.id("purchase_id")?).filter(|id: &kernel::PurchaseId| !id.uuid().is_nil()),
     })
 }
 

@@ -29,6 +29,7 @@ pub mod settings;
 pub mod sheet;
 pub mod subscriptions;
 pub mod till;
+pub mod undo;
 pub mod usage;
 
 #[cfg(test)]

@@ -168,7 +168,7 @@ pub struct UnbilledDifference {
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn unbilled_difference(reads: &impl Reads) -> Result<Option<UnbilledDifference>, StoreError> {
-    // What is on an invoice waits no more.
+    // What is on an invoice waits no more, nor does what came to nothing and so has none.
     let sums = "(SELECT subscription_id, bill AS month, tax_rate, CAST(SUM(amount) AS BIGINT) AS amount FROM charges x \
                 WHERE NOT EXISTS (SELECT 1 FROM invoices i WHERE i.subscription_id = x.subscription_id AND i.bill = x.bill) \
                 GROUP BY subscription_id, bill, tax_rate)";
@@ -176,7 +176,7 @@ pub async fn unbilled_difference(reads: &impl Reads) -> Result<Option<UnbilledDi
     let statements = [
         format!(
             "SELECT c.subscription_id, c.month, c.tax_rate, u.amount AS stored, c.amount AS charged \
-             FROM {sums} AS c LEFT JOIN unbilled u ON {same} WHERE u.amount IS NULL OR u.amount <> c.amount LIMIT 1"
+             FROM {sums} AS c LEFT JOIN unbilled u ON {same} WHERE COALESCE(u.amount, 0) <> c.amount LIMIT 1"
         ),
         format!(
             "SELECT u.subscription_id, u.month, u.tax_rate, u.amount AS stored, CAST(NULL AS BIGINT) AS charged \

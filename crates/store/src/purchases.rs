@@ -23,9 +23,14 @@ pub struct PurchaseRow {
     pub answer: String,
     /// When.
     pub at: Timestamp,
+    /// What it found and changed, JSON; empty for what was bought by a version that did not keep it.
+    pub found: String,
+    /// What came of its undoing, JSON; empty while it stands.
+    pub undone: String,
 }
 
-const PURCHASE: &str = "SELECT id, organization_id, subscription_id, actor_id, answer, at FROM purchases";
+const PURCHASE: &str =
+    "SELECT id, organization_id, subscription_id, actor_id, answer, at, found, undone FROM purchases";
 
 fn purchase(row: &QueryResult) -> Result<PurchaseRow, StoreError> {
     Ok(PurchaseRow {
@@ -35,6 +40,8 @@ fn purchase(row: &QueryResult) -> Result<PurchaseRow, StoreError> {
         actor: row.id("actor_id")?,
         answer: row.text("answer")?,
         at: row.instant("at")?,
+        found: row.text("found")?,
+        undone: row.text("undone")?,
     })
 }
 

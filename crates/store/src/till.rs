@@ -7,8 +7,8 @@ use crate::subscriptions::SubscriptionRow;
 use crate::usage::OpenRow;
 use crate::{Reads, StoreError, Tx};
 use kernel::{
-    CountryCode, Exact, Id, Month, OfferId, OrganizationId, OrganizationRole, Slug, SubscriptionId, SubscriptionRole,
-    Timestamp, UserId,
+    CountryCode, Exact, Id, Month, OfferId, OrganizationId, OrganizationRole, PurchaseId, Slug, SubscriptionId,
+    SubscriptionRole, Timestamp, UserId,
 };
 use sea_orm::{DatabaseBackend, Value};
 use std::collections::BTreeMap;
@@ -110,6 +110,9 @@ pub struct EntitlementRow {
     pub version: i64,
     /// When it last changed.
     pub changed_at: Timestamp,
+    /// The purchase that changed it last this month and was not undone; none where nothing did, or a month's turn or a
+    /// resumption came after it, so that there is nothing to go back to (R-33).
+    pub purchase: Option<PurchaseId>,
 }
 
 /// How many organizations of a payer will be billed for `next` units of an offer.
@@ -317,23 +320,26 @@ pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
         let unbilled = each(backend, "*", "unbilled", "u", "u.subscription_id = p.id");
         let open = each(backend, "*", "usage_months", "u", "u.organization_id = r.organization AND u.open");
         let used = each(backend, "*", "usage_months", "u", "u.subscription_id = p.id AND u.open");
-        let payer = if backend == DatabaseBackend::Sqlite { "hex(u.subscription_id)" } else { "u.subscription_id::text" };
+        let words = |id: &str| {
+            if backend == DatabaseBackend::Sqlite { format!("hex({id})") } else { format!("{id}::text") }
+        };
+        let (payer, latest) = (words("u.subscription_id"), words("e.purchase_id"));
         format!(
             "WITH payer AS (SELECT DISTINCT COALESCE(l.subscription_id, r.chosen) AS id FROM {rows} {linked} WHERE r.bill) \
              SELECT 0 AS part, e.organization_id AS owner, e.offer_id AS offer, e.committed AS a, e.next AS b, \
                 e.charged AS c, e.cap AS d, e.version AS version, e.changed_at AS at, \
                 CASE WHEN e.installed THEN 1 ELSE 0 END + CASE WHEN e.metered THEN 2 ELSE 0 END AS flags, \
-                e.month AS month, e.accrued AS words \
+                e.month AS month, e.accrued AS words, {latest} AS latest \
              FROM {rows} {held} \
              UNION ALL \
              {renewed} \
              UNION ALL \
-             SELECT 2, u.subscription_id, u.subscription_id, u.amount, 0, 0, 0, 0, 0, 0, u.month, u.tax_rate \
+             SELECT 2, u.subscription_id, u.subscription_id, u.amount, 0, 0, 0, 0, 0, 0, u.month, u.tax_rate, '' \
              FROM payer p {unbilled} \
              UNION ALL \
-             SELECT 3, u.organization_id, u.offer_id, u.used, u.late, 0, 0, 0, 0, 0, u.month, {payer} FROM {rows} {open} \
+             SELECT 3, u.organization_id, u.offer_id, u.used, u.late, 0, 0, 0, 0, 0, u.month, {payer}, '' FROM {rows} {open} \
              UNION ALL \
-             SELECT 4, p.id, u.offer_id, u.used, COUNT(*), 0, 0, 0, 0, 0, u.month, '' \
+             SELECT 4, p.id, u.offer_id, u.used, COUNT(*), 0, 0, 0, 0, 0, u.month, '', '' \
              FROM payer p {used} \
              GROUP BY p.id, u.offer_id, u.used, u.month"
         )
@@ -344,7 +350,7 @@ pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
 /// added up.
 fn renewed(backend: DatabaseBackend) -> String {
     if backend == DatabaseBackend::Sqlite {
-        return "SELECT 1, k.subscription_id, k.offer_id, k.next, k.organizations, 0, 0, 0, 0, 0, '', '' \
+        return "SELECT 1, k.subscription_id, k.offer_id, k.next, k.organizations, 0, 0, 0, 0, 0, '', '', '' \
              FROM payer p CROSS JOIN renewals k ON k.subscription_id = p.id"
             .to_owned();
     }
@@ -352,7 +358,7 @@ fn renewed(backend: DatabaseBackend) -> String {
     let next = "e.organization_id = l.organization_id AND e.next > 0";
     let renewed = each(backend, "offer_id, next", "entitlements", "e", next);
     format!(
-        "SELECT 1, p.id, e.offer_id, e.next, COUNT(*), 0, 0, 0, 0, 0, '', '' FROM payer p {links} {renewed} \
+        "SELECT 1, p.id, e.offer_id, e.next, COUNT(*), 0, 0, 0, 0, 0, '', '', '' FROM payer p {links} {renewed} \
          GROUP BY p.id, e.offer_id, e.next"
     )
 }
@@ -390,6 +396,7 @@ pub async fn holdings(reads: &impl Reads, asks: &[Ask]) -> Result<Holdings, Stor
                     metered: flags & 2 != 0,
                     month: row.word("month")?,
                     accrued: row.word("words")?,
+                    purchase: latest(&row.text("latest")?)?,
                 });
             }
             1 => holdings.renewals.push(RenewalRow {
@@ -431,6 +438,12 @@ fn payer(words: &str) -> Result<SubscriptionId, StoreError> {
         .map_err(|e| StoreError::corrupt(format!("usage_months.subscription_id: {e}")))
 }
 
+/// The purchase that an entitlement was changed by, as it stands among words; nil is none.
+fn latest(words: &str) -> Result<Option<PurchaseId>, StoreError> {
+    let id = uuid::Uuid::parse_str(words).map_err(|e| StoreError::corrupt(format!("entitlements.purchase_id: {e}")))?;
+    Ok((!id.is_nil()).then(|| PurchaseId::from_uuid(id)))
+}
+
 /// What a batch writes, table by table.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -458,6 +471,8 @@ pub struct Record {
     pub budgeted: BTreeMap<(SubscriptionId, OrganizationId, Month), i64>,
     /// Months of metered use that were charged and take no more.
     pub closed: Vec<(OrganizationId, OfferId, Month)>,
+    /// Purchases that were undone.
+    pub undone: Vec<crate::undo::UndoneRow>,
 }
 
 /// Columns of the ledger's rows.
@@ -506,12 +521,14 @@ const TABLES: [Table; 10] = [
             ("cap", Kind::Int),
             ("version", Kind::Int),
             ("changed_at", Kind::Int),
+            ("purchase_id", Kind::Uuid),
         ],
         // The organization is locked; the guard on the version is what would show a fault of ours.
         tail: "ON CONFLICT (organization_id, offer_id) DO UPDATE SET committed = excluded.committed, \
                next = excluded.next, month = excluded.month, accrued = excluded.accrued, charged = excluded.charged, \
                installed = excluded.installed, metered = excluded.metered, cap = excluded.cap, \
-               version = excluded.version, changed_at = excluded.changed_at \
+               version = excluded.version, changed_at = excluded.changed_at, \
+               purchase_id = excluded.purchase_id \
                WHERE entitlements.version < excluded.version",
     },
     Table {
@@ -526,6 +543,7 @@ const TABLES: [Table; 10] = [
             ("state", Kind::Text),
             ("answer", Kind::Text),
             ("at", Kind::Int),
+            ("found", Kind::Text),
         ],
         tail: "",
     },
@@ -582,6 +600,7 @@ impl Default for Record {
             blocks,
             budgeted: BTreeMap::new(),
             closed: Vec::new(),
+            undone: Vec::new(),
         }
     }
 }
@@ -635,14 +654,16 @@ pub(crate) fn record_statement(backend: DatabaseBackend) -> &'static str {
 ///
 /// # Errors
 /// [`StoreError::Conflict`] where a fact was written by another first; else as [`StoreError`] says.
-pub async fn record(tx: &Tx, record: Record) -> Result<(), StoreError> {
+pub async fn record(tx: &Tx, mut record: Record) -> Result<(), StoreError> {
     let (backend, expected) = (tx.backend(), record.entitlements.len());
     crate::usage::close(tx, &record.closed).await?;
     crate::budgets::charge(tx, &record.budgeted).await?;
+    let undone = std::mem::take(&mut record.undone);
     let values: Vec<Value> = record.into_sheets().into_iter().flat_map(|s| s.into_values(backend)).collect();
     let written = tx.query(record_statement(backend), values).await?;
     if written.len() != expected {
         return Err(StoreError::Conflict("an entitlement was changed by another".into()));
     }
-    Ok(())
+    // After the entitlements, so that nothing is renewed by a payer whose link ends.
+    crate::undo::write(tx, &undone).await
 }

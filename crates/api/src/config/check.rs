@@ -44,6 +44,7 @@ impl Config {
         must((1..=1024).contains(&till.batch), "till.batch", "must be 1 to 1024");
         must((1..=1_000_000).contains(&till.queue), "till.queue", "must be 1 to 1000000");
         must((1..=60_000).contains(&till.wait_ms), "till.wait_ms", "must be 1 to 60000");
+        must((0..=744).contains(&self.purchases.undo_hours), "purchases.undo_hours", "must be 0 to 744");
         must(
             self.seller.series.len() <= 20
                 && self.seller.series.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_/".contains(&b)),

@@ -76,6 +76,14 @@ pub struct Platform {
     pub currency: Currency,
 }
 
+/// `[purchases]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Purchases {
+    /// Hours within which one can be undone; 0: never.
+    pub undo_hours: i64,
+}
+
 /// `[seller]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

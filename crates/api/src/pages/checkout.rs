@@ -84,7 +84,7 @@ async fn show(
     let checkout = Checkout::find(&state, &visitor, &id).await?;
     let bought = store::purchases::by_key(&state.db, visitor.id, &checkout.key()?).await.map_err(store_problem)?;
     if let Some(purchase) = bought {
-        return receipt::page(&state, &visitor, &purchase, &checkout.success_url).await;
+        return receipt::page(&state, &visitor, purchase, &checkout.success_url).await;
     }
     Situation::new(&state, &visitor, checkout, query.0).page().await
 }

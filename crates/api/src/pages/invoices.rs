@@ -290,6 +290,10 @@ fn parts(lines: Vec<Line>, upcoming: bool, locale: Locale) -> Vec<Part> {
                 let units = locale.number(line.quantity.to);
                 format!("{units} used above the included ones, {} {}", month_name(line.month), line.month.year())
             }
+            "undo" => {
+                let (from, to) = (line.quantity.from, line.quantity.to);
+                format!("{from} → {to}, undone in {} {}", month_name(line.month), line.month.year())
+            }
             _ => {
                 let (from, to) = (line.quantity.from, line.quantity.to);
                 format!("{from} → {to}, rest of {} {}", month_name(line.month), line.month.year())

@@ -17,6 +17,7 @@ mod services;
 mod sign_in;
 mod subscriptions;
 mod sum;
+mod undo;
 pub mod visitor;
 mod wares;
 
@@ -30,6 +31,7 @@ pub fn routes(config: &mut ServiceConfig) {
     market::routes(config);
     checkout::routes(config);
     receipt::routes(config);
+    undo::routes(config);
     organizations::routes(config);
     billing::routes(config);
     invoices::routes(config);

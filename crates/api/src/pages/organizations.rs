@@ -152,6 +152,7 @@ struct Bought {
     what: String,
     now: String,
     monthly: String,
+    undone: bool,
 }
 
 #[derive(Template)]
@@ -371,6 +372,7 @@ fn bought(rows: &[PurchaseRow], catalogue: &Catalogue, locale: Locale) -> Result
             what: what.join("; "),
             now: sum.now,
             monthly: locale.money(quoted.renewal.totals.net),
+            undone: !row.undone.is_empty(),
         })
     };
     rows.iter().map(view).collect()

@@ -84,6 +84,7 @@ const fn next(slug: Slug) -> &'static str {
         Slug::NotFound => "Look for it in the lists; the address may be old, or another person's.",
         Slug::QuantityOutOfRange => "Choose a number within the range.",
         Slug::QuantityChanged | Slug::PriceChanged => "Look at what holds now, and decide again.",
+        Slug::CannotBeUndone => "Lower the quantity or cancel instead.",
         Slug::PurchaseInProgress => "Wait for the other purchase to end, then look again.",
         Slug::PaymentDeclined => "Choose another way to pay, or another card.",
         Slug::BudgetExceeded => "Buy less, or ask the subscription's owner to raise the budget.",

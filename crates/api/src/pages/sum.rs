@@ -40,6 +40,26 @@ pub struct Quoted {
     /// Its charges; purchases only.
     #[serde(default)]
     pub charges: Vec<String>,
+    /// Until when it can be undone.
+    #[serde(default)]
+    pub undo_until: String,
+    /// What of `now` stays charged then, before tax; none of purchases that were made before it was told.
+    pub undo_keeps: Option<Money>,
+    /// What came of its undoing.
+    pub undone: Option<Undone>,
+}
+
+/// What came of a purchase's undoing.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Undone {
+    /// When.
+    pub at: String,
+    /// Who undid it.
+    pub by: kernel::UserId,
+    /// What stays charged, before tax.
+    pub kept: Money,
+    /// Whether billing is no longer set up.
+    pub billing_removed: bool,
 }
 
 /// Why not, and what to do.
@@ -161,6 +181,8 @@ pub struct Sum {
     pub monthly: String,
     /// What may still be changed.
     pub hint: &'static str,
+    /// Until when it can be undone, and what would stay charged; empty once it was.
+    pub undo: String,
 }
 
 impl Sum {
@@ -187,7 +209,22 @@ impl Sum {
             } else {
                 "Lower the quantity or cancel before the 1st, and you pay only for what remains."
             },
+            undo: undo_words(quoted, locale),
         }
+    }
+}
+
+/// Until when it can be undone, and what would stay charged.
+fn undo_words(quoted: &Quoted, locale: Locale) -> String {
+    if quoted.undone.is_some() || quoted.undo_until <= quoted.at {
+        return String::new();
+    }
+    let until = time_of(&quoted.undo_until);
+    match quoted.undo_keeps.filter(|keeps| !keeps.is_zero()) {
+        Some(keeps) => {
+            format!("It can be undone until {until}; {} before tax would stay charged.", locale.money(keeps))
+        }
+        None => format!("It can be undone until {until}."),
     }
 }
 
@@ -280,6 +317,11 @@ pub fn shown_values(sum: &Sum) -> Vec<(String, String)> {
     ];
     values.extend(sum.lines.iter().map(|line| (line.name.clone(), line.change.clone())));
     values
+}
+
+/// Day and time in words, from an instant of an answer: `16 April 2018, 10:00 UTC`.
+pub fn time_of(at: &str) -> String {
+    kernel::parse_rfc3339(at).map_or_else(|_| at.to_owned(), |at| at.format("%-d %B %Y, %H:%M UTC").to_string())
 }
 
 /// A day in words, from an instant of an answer.

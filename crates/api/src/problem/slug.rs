@@ -67,6 +67,9 @@ slugs! {
     /// What you were quoted no longer holds, or it has expired. `quote` is what holds now; repeat the purchase
     /// with it.
     PriceChanged = "price-changed", CONFLICT, "The price has changed";
+    /// The purchase cannot be undone: `reason` is `too_late`, `later_purchase` (undo `purchase` first), `used`, `changed`,
+    /// `invoiced` or `not_kept`. Lower the quantity or cancel instead; what is paid stays usable to the end of the month.
+    CannotBeUndone = "cannot-be-undone", CONFLICT, "The purchase cannot be undone";
     /// Another purchase of the same offers waits for its payment. Wait for `purchase` to be completed or
     /// released.
     PurchaseInProgress = "purchase-in-progress", CONFLICT, "A purchase is in progress";

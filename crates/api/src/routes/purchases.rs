@@ -9,17 +9,19 @@ use crate::routes::{keys, schema};
 use crate::state::{State, field_problem, store_problem};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post};
-use kernel::{Permission, PurchaseId, SubscriptionId};
+use kernel::{IdempotencyKey, Permission, PurchaseId, SubscriptionId};
 use marketplace::order::{Act, Command, Order, PurchaseRequest, request_hash};
-use marketplace::quote::alone;
+use marketplace::quote::{alone, shown};
 use marketplace::till::Answer;
+use marketplace::undo;
 use std::collections::HashMap;
+use store::organizations::Standing;
 use store::purchases::PurchaseRow;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 /// The routes of this file.
 pub fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(purchase).service(show).service(of_organization);
+    config.service(purchase).service(show).service(undone).service(of_organization);
 }
 
 /// Buys, and sets up billing where that is needed.
@@ -87,10 +89,92 @@ async fn show(state: Data<State>, caller: Caller, id: Path<String>) -> Result<Ht
     let id: PurchaseId = id.parse().map_err(|_| missing())?;
     let installation = caller.standing(&state).await?;
     let row = store::purchases::find(&state.db, id).await.map_err(store_problem)?.ok_or_else(missing)?;
-    let seen = standing_in(&state, &installation, row.organization, Permission::OrganizationView).await;
-    seen.map_err(|problem| if problem.slug() == crate::problem::Slug::NotFound { missing() } else { problem })?;
+    seen(&state, &installation, &row).await?;
     let answer = seen_by(&state, &installation, &[row]).await?.pop().ok_or_else(missing)?;
     Ok(HttpResponse::Ok().content_type("application/json").body(answer))
+}
+
+/// The organization of a purchase, for whoever may see the purchase: whoever may see the organization, and the people of
+/// the subscription that paid, which need not be linked any more.
+///
+/// # Errors
+/// `not-found` for all others; the store's.
+pub async fn seen(state: &State, installation: &Installation, row: &PurchaseRow) -> Result<Standing, Problem> {
+    let found = store::organizations::find(&state.db, row.organization, installation.user).await;
+    let standing = found.map_err(store_problem)?.ok_or_else(|| Problem::not_found("purchase"))?;
+    if installation.may_in(Permission::OrganizationView, &standing) {
+        return Ok(standing);
+    }
+    let payer = store::subscriptions::find(&state.db, row.subscription, installation.user).await;
+    let role = payer.map_err(store_problem)?.and_then(|(_, role)| role);
+    if installation.may_with(Permission::OrganizationView, None, role) {
+        return Ok(standing);
+    }
+    Err(Problem::not_found("purchase"))
+}
+
+/// Undoes a purchase.
+///
+/// Its quantities and switches go back to what they were, and charges of its own take back what it charged, but for a day's
+/// price of offers that have neither seats nor metered use. A billing link that it made ends if nothing else uses it. Twice is
+/// once.
+#[utoipa::path(tag = "buying",
+    params(("id" = String, Path, description = "pur_…"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters", min_length = 1, max_length = 255)),
+    responses(
+    (status = 200, description = "Undone", body = schema::Purchase),
+    (status = 400, description = "A key that is none", body = schema::Problem, content_type = "application/problem+json"),
+    (status = 401, description = "Not signed in", body = schema::Problem, content_type = "application/problem+json"),
+    (status = 403, description = "A right is missing", body = schema::Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such purchase", body = schema::Problem, content_type = "application/problem+json"),
+    (status = 409, description = "cannot-be-undone", body = schema::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Try again", body = schema::Problem, content_type = "application/problem+json"),
+))]
+#[post("/v1/purchases/{id}/undo")]
+async fn undone(
+    state: Data<State>,
+    caller: Caller,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let person = caller.person(Permission::SubscriptionUse)?;
+    let key = keys::optional(&request)?;
+    let id: PurchaseId = id.parse().map_err(|_| Problem::not_found("purchase"))?;
+    if let Some(key) = &key {
+        let (actor, route) = (caller.actor().to_string(), undo::path(id));
+        let kept = store::idempotency::find(&state.db, &actor, &route, key.as_str()).await.map_err(store_problem)?;
+        if let Some(kept) = kept {
+            return keys::replay(kept, &undo::request_hash());
+        }
+    }
+    let (answer, replayed) = undo_by(&state, person.caller(), id, key).await?;
+    let mut response = HttpResponse::Ok();
+    response.content_type("application/json");
+    if replayed {
+        response.insert_header((keys::REPLAYED, "true"));
+    }
+    Ok(response.body(answer))
+}
+
+/// Undoes a purchase by somebody; the purchase as it is then, and whether it was undone before.
+///
+/// # Errors
+/// `not-found`, `permission-denied`, `cannot-be-undone`; the store's.
+pub async fn undo_by(
+    state: &State,
+    by: marketplace::order::Caller,
+    id: PurchaseId,
+    key: Option<IdempotencyKey>,
+) -> Result<(String, bool), Problem> {
+    let row = store::purchases::find(&state.db, id).await.map_err(store_problem)?;
+    let row = row.ok_or_else(|| Problem::not_found("purchase"))?;
+    let about = About { organization: row.organization, user: by.user, offers: Vec::new() };
+    match state.till.submit(Command { caller: by, act: undo::act(&row, key) }).await {
+        Ok(Answer::Done(answer)) => Ok((answer, false)),
+        Ok(Answer::Replayed(answer)) => Ok((answer, true)),
+        Ok(Answer::Nothing) => Err(Problem::internal("an undo that is nothing")),
+        Err(failed) => Err(failure(state, failed, &about).await),
+    }
 }
 
 /// The answers of purchases as somebody may read them: whole for those who may see the payer's bill, without what others
@@ -112,7 +196,8 @@ pub async fn seen_by(state: &State, installation: &Installation, rows: &[Purchas
                 sees
             }
         };
-        answers.push(if sees { row.answer.clone() } else { alone(&row.answer).map_err(Problem::internal)? });
+        let answer = shown(&row.answer, &row.undone);
+        answers.push(if sees { answer } else { alone(&answer).map_err(Problem::internal)? });
     }
     Ok(answers)
 }

@@ -68,6 +68,7 @@ pub async fn refusal(state: &State, refusal: Refusal, about: &About<'_>) -> Prob
         Refusal::QuantityChanged(quote) => Problem::quantity_changed(quote),
         Refusal::PriceChanged(quote) => Problem::price_changed(quote),
         Refusal::KeyReused => Problem::idempotency_key_reused(),
+        Refusal::CannotUndo(why) => Problem::cannot_be_undone(&why),
         Refusal::PaymentDeclined(reason) => Problem::payment_declined(reason, None),
         Refusal::Invalid(faults) => field_problem(faults),
     }

@@ -130,6 +130,11 @@ pub struct Quote {
     pub next_invoice: DatedTotals,
     /// `now` or `on_invoice`.
     pub collected: String,
+    /// Until when it can be undone, if it is bought now.
+    #[schema(format = DateTime)]
+    pub undo_until: String,
+    /// What of `now` stays charged when it is undone, before tax.
+    pub undo_keeps: Money,
     pub allowed: bool,
     pub reasons: Vec<Reason>,
 }
@@ -139,15 +144,31 @@ pub struct Quote {
 pub struct Purchase {
     #[serde(flatten)]
     pub quote: Quote,
-    /// `completed`.
+    /// `completed` or `undone`.
     pub state: String,
     pub subscription_created: bool,
     pub billing_set_up: bool,
     /// The charges that its lines became; `purser explain` shows each.
     pub charges: Vec<String>,
     pub purchased_by: String,
+    /// What came of its undoing; left out while it stands.
+    #[schema(required = false)]
+    pub undone: Option<Undone>,
+}
+
+/// What came of a purchase's undoing.
+#[derive(Serialize, ToSchema)]
+pub struct Undone {
     #[schema(format = DateTime)]
-    pub undo_until: String,
+    pub at: String,
+    /// Who undid it.
+    pub by: String,
+    /// What of its charges stays charged, before tax.
+    pub kept: Money,
+    /// The charges that take its own back; `purser explain` shows each.
+    pub charges: Vec<String>,
+    /// Whether billing is no longer set up, since nothing else used the link that it made.
+    pub billing_removed: bool,
 }
 
 /// A page of purchases.

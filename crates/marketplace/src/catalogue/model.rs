@@ -30,6 +30,15 @@ kernel::string_enum! {
     }
 }
 
+impl OfferKind {
+    /// Whether nothing shows that what was bought was not used: there are neither seats, as of users and extensions, nor
+    /// is it metered. Undoing it keeps a day's price.
+    #[must_use]
+    pub const fn keeps_a_day(self) -> bool {
+        matches!(self, Self::Pipelines)
+    }
+}
+
 kernel::string_enum! {
     /// Where an offer stands in its life.
     pub enum OfferState {

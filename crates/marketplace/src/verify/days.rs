@@ -65,6 +65,12 @@ impl Day {
     }
 }
 
+/// How many days the month of an instant has.
+pub fn days_of_month(at: i64) -> i64 {
+    let Day { year, month, .. } = day_of(at);
+    days_in(year, month)
+}
+
 /// How much of its month is left at an instant, by a rule: so much of so much. None for a word that is no rule.
 pub fn left_of_month(rule: &str, at: i64) -> Option<(i64, i64)> {
     let Day { year, month, day } = day_of(at);

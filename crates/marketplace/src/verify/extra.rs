@@ -30,6 +30,7 @@ pub async fn none(tx: &Tx, counts: &Counts, seen: &Seen) -> Result<(), VerifyErr
     } else if counts.charges != seen.charges {
         named::<ChargeId>(tx, "charges", |told| match told {
             Told::Completed(told) => told.lines.iter().filter_map(|line| line.charge).map(Id::uuid).collect(),
+            Told::Undone(told) => told.lines.iter().filter_map(|line| line.charge).map(Id::uuid).collect(),
             Told::Resumed(told) => told.lines.iter().filter_map(|line| line.charge).map(Id::uuid).collect(),
             Told::Turned(told) => told.charges().map(Id::uuid).collect(),
             _ => Vec::new(),

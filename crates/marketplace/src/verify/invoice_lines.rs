@@ -28,12 +28,25 @@ pub struct Billed<'a> {
 }
 
 /// How the tax of a rate was shared so far. What was cut off is given by the unit to the largest remainders, so none that
-/// got one has a smaller remainder than one that did not.
+/// got one has a smaller remainder than one that did not; and the other way round where too little was cut off, as it may be
+/// where some lines take others back.
 #[derive(Debug, Default)]
 struct Shared {
     tax: i128,
-    least_up: Option<i128>,
-    most_down: Option<i128>,
+    /// The least remainder of those that got a unit, and the most of those that gave one.
+    up: Option<i128>,
+    down: Option<i128>,
+    /// The least and the most of those that did neither.
+    same: Option<(i128, i128)>,
+}
+
+impl Shared {
+    fn is_by_remainders(&self) -> bool {
+        let (least, most) = self.same.map_or((None, None), |(least, most)| (Some(least), Some(most)));
+        !(self.up.is_some() && self.down.is_some())
+            && self.up.zip(most).is_none_or(|(up, most)| up >= most)
+            && self.down.zip(least).is_none_or(|(down, least)| down <= least)
+    }
 }
 
 /// The organization that lines stand for, one after another.
@@ -109,14 +122,24 @@ impl Proof<'_> {
         let (net, tax) = self.billed.taxes.get(charge.tax_rate.as_str()).copied().unwrap_or_default();
         let exact = i128::from(tax) * i128::from(charge.amount);
         let (part, remainder) = (exact.checked_div(net.into()), exact.checked_rem(net.into()));
-        let (part, remainder) = part.zip(remainder).ok_or_else(|| named.differs("a line", "none at its rate"))?;
+        let known = self.billed.taxes.contains_key(charge.tax_rate.as_str());
+        // What comes to nothing together has no tax to share.
+        let (part, remainder) = part
+            .zip(remainder)
+            .or_else(|| known.then_some((0, 0)))
+            .ok_or_else(|| named.differs("a line", "none at its rate"))?;
         let shared = self.shares.entry(charge.tax_rate.clone()).or_default();
         shared.tax += i128::from(line.tax);
-        if i128::from(line.tax) == part {
-            shared.most_down = Some(shared.most_down.map_or(remainder, |most| most.max(remainder)));
-        } else {
-            named.same("tax", i128::from(line.tax), part + 1)?;
-            shared.least_up = Some(shared.least_up.map_or(remainder, |least| least.min(remainder)));
+        match i128::from(line.tax) - part {
+            0 => {
+                let (least, most) = shared.same.unwrap_or((remainder, remainder));
+                shared.same = Some((least.min(remainder), most.max(remainder)));
+            }
+            -1 => shared.down = Some(shared.down.map_or(remainder, |most| most.max(remainder))),
+            _ => {
+                named.same("tax", i128::from(line.tax), part + 1)?;
+                shared.up = Some(shared.up.map_or(remainder, |least| least.min(remainder)));
+            }
         }
         Ok(())
     }
@@ -146,7 +169,7 @@ impl Proof<'_> {
             let nothing = Shared::default();
             let shared = self.shares.get(*rate).unwrap_or(&nothing);
             named.same(&format!("tax at {rate} %"), shared.tax, i128::from(*tax))?;
-            if shared.least_up.zip(shared.most_down).is_some_and(|(up, down)| up < down) {
+            if !shared.is_by_remainders() {
                 return Err(
                     named.differs(format!("shares of tax at {rate} %"), "what is left to the largest remainders")
                 );

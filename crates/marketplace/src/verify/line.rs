@@ -43,6 +43,8 @@ pub struct Bought {
     pub answered: AnswerLine,
     /// What was charged.
     pub charge: Option<Charged>,
+    /// What it found was kept, so that it can be undone.
+    pub undoable: bool,
 }
 
 impl Bought {
@@ -133,6 +135,8 @@ struct Basis {
     charged_before: i64,
     amount: i64,
     usage: Option<Usage>,
+    /// The charge that it takes back; as JSON, for no other than `undone` reads it.
+    reversal: Option<Value>,
 }
 
 /// Metered use, as it is stored with its charge.
@@ -392,6 +396,9 @@ pub fn basis(
     let usage = basis.usage.map(|Usage { used, late, included }| (used, late, included));
     if usage != posted.usage {
         return Err(named.differs(format!("basis.usage {usage:?}"), format!("{:?}", posted.usage)));
+    }
+    if basis.reversal.is_some() {
+        return Err(named.differs("basis.reversal", "a charge that takes no other back"));
     }
     named.same("basis.amount", basis.amount, worked.amount)
 }

@@ -21,6 +21,7 @@ mod replay;
 mod resumed;
 mod shop;
 mod told;
+mod undone;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -137,6 +138,8 @@ pub struct Summary {
     pub checkpoints: i64,
     /// Sums of the charges by currency, minor units.
     pub charged: BTreeMap<Currency, i128>,
+    /// What of it was taken back, below zero.
+    pub reversed: BTreeMap<Currency, i128>,
 }
 
 impl fmt::Display for Summary {
@@ -153,6 +156,7 @@ impl fmt::Display for Summary {
             unchained_blocks,
             checkpoints,
             charged,
+            reversed,
         } = self;
         writeln!(f, "the books follow from the facts")?;
         writeln!(
@@ -168,6 +172,9 @@ impl fmt::Display for Summary {
         }
         for (currency, minor) in charged {
             write!(f, "\ncharged: {} {currency}", checker::written(*minor, currency.digits()))?;
+        }
+        for (currency, minor) in reversed {
+            write!(f, "\ntaken back: {} {currency}", checker::written(*minor, currency.digits()))?;
         }
         Ok(())
     }
@@ -209,6 +216,7 @@ async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> 
         unchained_blocks: unchained,
         checkpoints,
         charged: seen.charged,
+        reversed: seen.reversed,
     })
 }
 
@@ -221,6 +229,7 @@ struct Seen {
     links: i64,
     usage: i64,
     charged: BTreeMap<Currency, i128>,
+    reversed: BTreeMap<Currency, i128>,
 }
 
 /// Replays the events of all organizations, and proves what they have.

@@ -9,6 +9,7 @@ use super::checker::{Number, number, to_minor, written};
 use super::evidence::Evidence;
 use super::line::{Bought, Charged};
 use super::told::{Amount, Answer, Completed, Sums};
+use super::undone::Undone;
 use super::{Difference, Row, Seen};
 
 /// Proves the row and the answer of a purchase; its lines are yet to be proven, each in its entitlement's order.
@@ -20,7 +21,7 @@ pub fn prove(
     told: Completed,
     evidence: &mut Evidence,
     seen: &mut Seen,
-) -> Result<Vec<Bought>, Difference> {
+) -> Result<(Vec<Bought>, Option<Undone>), Difference> {
     let id = told.purchase;
     let named = Row("purchases", &id);
     let row = evidence.purchases.remove(&id).ok_or_else(|| named.missing(fact.id))?;
@@ -31,6 +32,7 @@ pub fn prove(
     same_answer(named, &answer, fact, &told)?;
     sums(named, &answer, told.currency)?;
     seen.purchases += 1;
+    let undone = (row.state == "undone").then(|| Undone { id, text: row.undone.clone() });
     let mut lines = Vec::with_capacity(told.lines.len());
     for (line, answered) in told.lines.into_iter().zip(answer.lines) {
         let charge = match line.charge {
@@ -47,9 +49,10 @@ pub fn prove(
             line,
             answered,
             charge,
+            undoable: told.found.is_some(),
         });
     }
-    Ok(lines)
+    Ok((lines, undone))
 }
 
 /// Takes a charge's row and postings out of the evidence.
@@ -67,7 +70,8 @@ pub fn charged(
     let postings = evidence.transfers.remove(&id).unwrap_or_default();
     seen.charges += 1;
     seen.transfers += i64::try_from(postings.len()).unwrap_or(i64::MAX);
-    *seen.charged.entry(currency).or_default() += i128::from(row.amount);
+    let sums = if row.amount < 0 { &mut seen.reversed } else { &mut seen.charged };
+    *sums.entry(currency).or_default() += i128::from(row.amount);
     Ok(Charged { row, postings })
 }
 
@@ -75,7 +79,13 @@ fn same_row(named: Row<'_>, row: &PurchaseProof, fact: &Fact, told: &Completed) 
     named.same("organization_id", row.organization, told.organization)?;
     named.same("subscription_id", row.subscription, told.subscription)?;
     named.same("actor_id", row.actor.to_string(), fact.actor.as_str())?;
-    named.same("state", row.state.as_str(), "completed")?;
+    // Whether an event undid it is proven when all are replayed.
+    if row.state != "undone" {
+        named.same("state", row.state.as_str(), "completed")?;
+        named.same("undone", row.undone.as_str(), "")?;
+    }
+    let found = told.found.as_ref().map(|_| hex::encode(Sha256::digest(row.found.as_bytes())));
+    named.same("SHA-256 of found", found.as_ref().unwrap_or(&row.found), told.found.as_deref().unwrap_or_default())?;
     named.same("at", row.at, fact.at)?;
     let hash = hex::encode(Sha256::digest(row.answer.as_bytes()));
     named.same("SHA-256 of answer", hash, told.answer.as_str())?;

@@ -17,6 +17,7 @@ use super::month::{self, Renewed};
 use super::resumed::{self, Resumed};
 use super::shop::Shop;
 use super::told::{Completed, Installation, State, Told, Turned};
+use super::undone::{self, Act, Found, Undoing, Undos};
 use super::usage::{Turning, Used};
 use super::{Difference, PAGE, Row, Seen, VerifyError, purchase};
 
@@ -26,6 +27,7 @@ enum Change {
     Bought(Box<Bought>),
     Renewed(Box<Renewed>),
     Resumed(Box<Resumed>),
+    Undone(Box<Undoing>),
     Installed { event: EventId, at: i64, told: Box<Installation>, on: bool },
 }
 
@@ -35,6 +37,7 @@ impl Change {
             Self::Bought(bought) => bought.event,
             Self::Renewed(renewed) => renewed.event,
             Self::Resumed(resumed) => resumed.event,
+            Self::Undone(undone) => undone.event,
             Self::Installed { event, .. } => *event,
         }
     }
@@ -44,6 +47,7 @@ impl Change {
             Self::Bought(bought) => &bought.line.after,
             Self::Renewed(renewed) => &renewed.line.after,
             Self::Resumed(resumed) => &resumed.line.after,
+            Self::Undone(undone) => &undone.line.after,
             Self::Installed { told, .. } => &told.after,
         }
     }
@@ -53,6 +57,7 @@ impl Change {
             Self::Bought(bought) => bought.at,
             Self::Renewed(renewed) => renewed.at,
             Self::Resumed(resumed) => resumed.at,
+            Self::Undone(undone) => undone.at,
             Self::Installed { at, .. } => *at,
         }
     }
@@ -61,7 +66,7 @@ impl Change {
     fn may_be_neutral(&self) -> bool {
         match self {
             Self::Bought(bought) => bought.is_neutral(),
-            Self::Renewed(_) | Self::Resumed(_) | Self::Installed { .. } => false,
+            Self::Renewed(_) | Self::Resumed(_) | Self::Undone(_) | Self::Installed { .. } => false,
         }
     }
 }
@@ -72,6 +77,8 @@ struct Held {
     state: State,
     changed_at: i64,
     waiting: Vec<Change>,
+    /// What the month's purchases found that can be undone, the latest last.
+    found: Vec<Found>,
 }
 
 impl Held {
@@ -87,7 +94,7 @@ impl Held {
             cap: 0,
             version: 0,
         };
-        Self { state, changed_at: 0, waiting: Vec::new() }
+        Self { state, changed_at: 0, waiting: Vec::new(), found: Vec::new() }
     }
 
     fn enter(&mut self, shop: &Shop, change: Change) -> Result<(), Difference> {
@@ -134,9 +141,17 @@ impl Held {
             Change::Bought(bought) => line::prove(shop, &self.state, bought)?,
             Change::Renewed(renewed) => month::prove(shop, &self.state, renewed)?,
             Change::Resumed(resumed) => resumed::prove(shop, &self.state, resumed)?,
+            Change::Undone(undone) => undone::prove(shop, &self.state, self.found.last(), undone)?,
             Change::Installed { event, told, on, .. } => installed(&self.state, *event, told, *on)?,
         }
         if version > self.state.version {
+            match &change {
+                Change::Bought(bought) => self.found.extend(undone::found(&self.state, bought)),
+                // There is nothing to go back to.
+                Change::Renewed(_) | Change::Resumed(_) => self.found.clear(),
+                Change::Undone(_) => drop(self.found.pop()),
+                Change::Installed { .. } => {}
+            }
             self.state = change.after().clone();
             self.changed_at = change.at();
         }
@@ -161,7 +176,12 @@ pub struct Replay {
     share: (u64, u64),
     held: HashMap<(OrganizationId, OfferId), Held>,
     links: HashMap<OrganizationId, (LinkId, SubscriptionId)>,
+    /// Links that were told of before the end of the one before them.
+    early: HashMap<OrganizationId, (LinkId, SubscriptionId)>,
+    /// When links ended, as their rows say.
+    ended: HashMap<LinkId, i64>,
     neutral: HashSet<PurchaseId>,
+    undone: Undos,
     used: Used,
 }
 
@@ -169,7 +189,8 @@ impl Replay {
     /// A share of the organizations, before their first event, with room for so many entitlements.
     pub fn new(share: (u64, u64), room: usize) -> Self {
         let (held, used) = (HashMap::with_capacity(room), Used::default());
-        Self { share, held, links: HashMap::new(), neutral: HashSet::new(), used }
+        let (links, early, ended) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { share, held, links, early, ended, neutral: HashSet::new(), undone: Undos::default(), used }
     }
 
     /// Whether an organization is in this share. The last bits of its id are random.
@@ -201,6 +222,13 @@ impl Replay {
                 self.enter(shop, key, Change::Installed { event: fact.id, at: fact.at, told, on })
             }
             Told::Completed(told) => self.completed(shop, fact, *told, evidence, seen),
+            Told::Undone(told) => {
+                let act = Act::of(fact, *told, evidence, seen)?;
+                match self.undone.told(act)? {
+                    Some(act) => self.undid(shop, act),
+                    None => Ok(()),
+                }
+            }
             Told::Counted(told) => {
                 let rows = std::mem::take(&mut evidence.usage);
                 seen.usage += i64::try_from(rows.len()).unwrap_or(i64::MAX);
@@ -260,13 +288,36 @@ impl Replay {
             self.linked(fact, (organization, link, subscription), evidence)?;
             seen.links += 1;
         }
-        let lines = purchase::prove(fact, told, evidence, seen)?;
+        let (lines, undone) = purchase::prove(fact, told, evidence, seen)?;
         // One that changes something cannot be told twice, for its versions would be there twice.
         if lines.iter().all(Bought::is_neutral) && !self.neutral.insert(id) {
             return Err(Row("events", &fact.id).differs(format!("purchase {id}"), "another event completed it"));
         }
         for bought in lines {
             self.enter(shop, (organization, bought.line.offer), Change::Bought(Box::new(bought)))?;
+        }
+        match undone.and_then(|row| self.undone.stored(row).transpose()) {
+            Some(act) => self.undid(shop, act?),
+            None => Ok(()),
+        }
+    }
+
+    /// A purchase was undone, and its row says so.
+    fn undid(&mut self, shop: &Shop, act: Act) -> Result<(), Difference> {
+        let Act { event, at, organization, link, lines, .. } = act;
+        if let Some(link) = link {
+            if self.links.get(&organization).is_none_or(|(live, _)| *live != link) {
+                return Err(Row("events", &event).differs(format!("the end of {link}"), "another link, or none"));
+            }
+            let ended = self.ended.remove(&link).map_or_else(|| "none".to_owned(), |ended| ended.to_string());
+            Row("links", &link).same("ended_at", ended, at.to_string())?;
+            match self.early.remove(&organization) {
+                Some(next) => self.links.insert(organization, next),
+                None => self.links.remove(&organization),
+            };
+        }
+        for undoing in lines {
+            self.enter(shop, (organization, undoing.line.offer), Change::Undone(Box::new(undoing)))?;
         }
         Ok(())
     }
@@ -282,9 +333,13 @@ impl Replay {
         (organization, id, subscription): (OrganizationId, LinkId, SubscriptionId),
         evidence: &mut Evidence,
     ) -> Result<(), Difference> {
-        if let Some((live, _)) = self.links.insert(organization, (id, subscription)) {
-            let stored = format!("link {id} of {organization}");
-            return Err(Row("events", &fact.id).differs(stored, format!("link {live} is live")));
+        if self.links.contains_key(&organization) {
+            if let Some((earlier, _)) = self.early.insert(organization, (id, subscription)) {
+                let stored = format!("link {id} of {organization}");
+                return Err(Row("events", &fact.id).differs(stored, format!("link {earlier} is live")));
+            }
+        } else {
+            self.links.insert(organization, (id, subscription));
         }
         let named = Row("links", &id);
         let row = evidence.links.remove(&id).ok_or_else(|| named.missing(fact.id))?;
@@ -292,10 +347,9 @@ impl Replay {
         named.same("subscription_id", row.subscription, subscription)?;
         named.same("linked_by", row.linked_by.as_str(), fact.actor.as_str())?;
         named.same("linked_at", row.linked_at, fact.at)?;
-        match row.ended_at {
-            None => Ok(()),
-            Some(ended) => Err(named.differs(format!("ended_at {ended}"), "no event ended it")),
-        }
+        // Which event ended it is proven when all are replayed.
+        self.ended.extend(row.ended_at.map(|ended| (id, ended)));
+        Ok(())
     }
 
     /// Proves what these organizations have, once all events are replayed.
@@ -303,6 +357,14 @@ impl Replay {
     /// # Errors
     /// The first entitlement that is not what the events leave.
     pub async fn settle(mut self, tx: &Tx) -> Result<(), VerifyError> {
+        std::mem::take(&mut self.undone).settle()?;
+        if let Some((link, ended)) = self.ended.iter().next() {
+            return Err(Row("links", link).differs(format!("ended_at {ended}"), "no event ended it").into());
+        }
+        if let Some((organization, (link, _))) = self.early.iter().next() {
+            let stored = format!("{link} of {organization}");
+            return Err(Row("links", link).differs(stored, "another link of it is live").into());
+        }
         let came = |organization, offer| {
             let held = self.held.get(&(organization, offer)).filter(|_| self.links.contains_key(&organization));
             held.map(|held| held.state.month.clone())
@@ -361,7 +423,9 @@ fn is_held(named: Row<'_>, row: &EntitlementProof, held: &Held) -> Result<(), Di
     named.same("metered", row.metered, state.metered)?;
     named.same("cap", row.cap, state.cap)?;
     named.same("version", row.version, state.version)?;
-    named.same("changed_at", row.changed_at, held.changed_at)
+    named.same("changed_at", row.changed_at, held.changed_at)?;
+    let latest = held.found.last().map_or_else(|| PurchaseId::from_uuid(uuid::Uuid::nil()), |found| found.purchase);
+    named.same("purchase_id", row.purchase, latest)
 }
 
 #[cfg(test)]

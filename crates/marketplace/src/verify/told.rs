@@ -73,8 +73,44 @@ pub struct Completed {
     pub answer: String,
     /// SHA-256 of the caller's key and the request's hash, hex.
     pub request: String,
+    /// SHA-256 of what it found, hex; none of what was bought before that was kept.
+    pub found: Option<String>,
     /// What was bought.
     pub lines: Vec<Line>,
+}
+
+/// `purchase.undone`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Undone {
+    /// The purchase.
+    pub purchase: PurchaseId,
+    /// For whom.
+    pub organization: OrganizationId,
+    /// Who paid.
+    pub subscription: SubscriptionId,
+    /// The payer's currency.
+    pub currency: kernel::Currency,
+    /// The link that ended by it.
+    pub link: Option<LinkId>,
+    /// SHA-256 of what the purchase says of it, hex.
+    pub undone: String,
+    /// What went back.
+    pub lines: Vec<UndoneLine>,
+}
+
+/// One offer of a purchase that was undone.
+#[derive(Clone, Debug, Deserialize)]
+pub struct UndoneLine {
+    /// Of what.
+    pub offer: OfferId,
+    /// The charge that was taken back.
+    pub reverses: Option<ChargeId>,
+    /// The charge that takes it back.
+    pub charge: Option<ChargeId>,
+    /// Its amount, as people write it.
+    pub amount: String,
+    /// What is there then.
+    pub after: State,
 }
 
 /// `month.turned`.
@@ -252,6 +288,8 @@ pub struct PayerTold {
 pub enum Told {
     /// A purchase.
     Completed(Box<Completed>),
+    /// A purchase that was undone.
+    Undone(Box<Undone>),
     /// A month that came.
     Turned(Box<Turned>),
     /// What was suspended and resumed.
@@ -285,6 +323,7 @@ impl Told {
     pub fn of(fact: &Fact) -> Result<Self, Difference> {
         let told = match fact.kind.as_str() {
             "purchase.completed" => Self::Completed(Box::new(read(fact)?)),
+            "purchase.undone" => Self::Undone(Box::new(read(fact)?)),
             "month.turned" => Self::Turned(Box::new(read(fact)?)),
             "entitlements.resumed" => Self::Resumed(Box::new(read(fact)?)),
             "billing.set_up" => Self::SetUp(read(fact)?),
@@ -295,6 +334,7 @@ impl Told {
         };
         let organization = match &told {
             Self::Completed(told) => Some(told.organization),
+            Self::Undone(told) => Some(told.organization),
             Self::Turned(told) => Some(told.organization),
             Self::Resumed(told) => Some(told.organization),
             Self::SetUp(told) => Some(told.organization),

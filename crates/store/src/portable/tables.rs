@@ -119,6 +119,7 @@ pub const TABLES: &[Table] = &[
             ("cap", Int),
             ("version", Int),
             ("changed_at", Int),
+            ("purchase_id", Uuid),
         ],
     },
     Table {
@@ -134,6 +135,8 @@ pub const TABLES: &[Table] = &[
             ("state", Text),
             ("answer", Text),
             ("at", Int),
+            ("found", Text),
+            ("undone", Text),
         ],
     },
     Table {

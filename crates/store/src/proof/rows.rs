@@ -30,6 +30,10 @@ pub struct PurchaseProof {
     pub state: String,
     /// The answer, to the byte.
     pub answer: String,
+    /// What it found, JSON; empty where that was not kept.
+    pub found: String,
+    /// What came of its undoing, JSON; empty while it stands.
+    pub undone: String,
     /// When, microseconds since 1970.
     pub at: i64,
     /// The payer's currency; none where there is no such payer.
@@ -50,9 +54,9 @@ pub async fn purchases(reads: &impl Reads, ids: &[PurchaseId]) -> Result<Vec<Pur
     let rows = looked_up(reads, ids, |set| {
         format!(
             "SELECT p.id, p.organization_id, p.subscription_id, p.actor_id, p.key, p.request_hash, p.state, p.answer, \
-             p.at, s.currency, s.created_by, s.created_at, \
+             p.found, p.undone, p.at, s.currency, s.created_by, s.created_at, \
              CASE WHEN EXISTS (SELECT 1 FROM links l WHERE l.organization_id = p.organization_id \
-                AND l.ended_at IS NULL AND l.subscription_id = p.subscription_id) \
+                AND (l.ended_at IS NULL OR l.ended_at >= p.at) AND l.subscription_id = p.subscription_id) \
              THEN 1 ELSE 0 END AS linked \
              FROM {set} JOIN purchases p ON p.id = r.id LEFT JOIN subscriptions s ON s.id = p.subscription_id"
         )
@@ -69,6 +73,8 @@ pub async fn purchases(reads: &impl Reads, ids: &[PurchaseId]) -> Result<Vec<Pur
             request_hash: row.bytes("request_hash")?,
             state: row.text("state")?,
             answer: row.text("answer")?,
+            found: row.text("found")?,
+            undone: row.text("undone")?,
             at: row.int("at")?,
             currency: row.maybe_text("currency")?,
             payer_created_by: row.maybe_text("created_by")?,
@@ -367,6 +373,8 @@ pub struct EntitlementProof {
     pub version: i64,
     /// When it last changed, microseconds since 1970.
     pub changed_at: i64,
+    /// The purchase that changed it last; nil for none.
+    pub purchase: PurchaseId,
 }
 
 /// Entitlements after one, by organization and offer.
@@ -399,6 +407,7 @@ pub async fn entitlements_after(
             cap: row.int("cap")?,
             version: row.int("version")?,
             changed_at: row.int("changed_at")?,
+            purchase: row.id("purchase_id")?,
         })
     })
 }
