@@ -206,6 +206,7 @@ pub fn policy(config: &Config, secret: &Secret) -> Result<Policy, Fault> {
             simulated: config.payments.methods.contains(&PaymentMethod::Simulated),
             stripe: config.payments.methods.contains(&PaymentMethod::Stripe),
         },
+        terms: terms(config),
         quote_key: quote_key(secret),
     })
 }

@@ -1,5 +1,6 @@
 //! What the operator's configuration says that decisions depend on.
 
+use crate::invoicing::Terms;
 use billing::{PaymentMethods, TaxRates};
 use kernel::Currency;
 
@@ -14,6 +15,8 @@ pub struct Policy {
     pub taxes: TaxRates,
     /// Payment methods that are taken.
     pub methods: PaymentMethods,
+    /// How invoices are issued, those of purchases that are paid at once too.
+    pub terms: Terms,
     /// Key of the seal on quotes.
     pub quote_key: [u8; 32],
 }

@@ -64,7 +64,7 @@ fn purchase_row(record: &mut Record, write: &Writes) {
         caller.user.uuid().into(),
         purchase.key.as_str().into(),
         purchase.request_hash.to_vec().into(),
-        "completed".into(),
+        purchase.state.into(),
         purchase.answer.as_str().into(),
         micros(write.at).into(),
     ]);
@@ -89,8 +89,11 @@ fn charge_rows(record: &mut Record, write: &Writes, unbilled: &mut BTreeMap<(Sub
             charge.bill.to_string().into(),
             at.into(),
         ]);
-        let sum = unbilled.entry((charge.subscription, charge.bill, charge.tax_rate.as_str().to_owned())).or_insert(0);
-        *sum = sum.saturating_add(line.now.minor());
+        // What is paid at once waits for no bill.
+        if let Some(month) = charge.bill.month() {
+            let sum = unbilled.entry((charge.subscription, month, charge.tax_rate.as_str().to_owned())).or_insert(0);
+            *sum = sum.saturating_add(line.now.minor());
+        }
         for posting in &charge.postings {
             record.transfers.push([
                 posting.fact.uuid().into(),

@@ -3,7 +3,7 @@
 use crate::order::FieldFault;
 use crate::quote::QuoteView;
 use billing::Reason;
-use kernel::{OrganizationId, Permission, SubscriptionId};
+use kernel::{OrganizationId, Permission, PurchaseId, SubscriptionId};
 
 /// What a refusal is about, for naming whom to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +51,15 @@ pub enum Refusal {
     PriceChanged(Box<QuoteView>),
     /// The key was used for another request.
     KeyReused,
+    /// A purchase that waits for its payment holds this.
+    PurchaseInProgress(PurchaseId),
     /// The card was declined.
-    PaymentDeclined(&'static str),
+    PaymentDeclined {
+        /// Why, in the provider's word.
+        reason: String,
+        /// Where the payer can authenticate it.
+        url: Option<String>,
+    },
     /// Fields that cannot be taken.
     Invalid(Vec<FieldFault>),
 }

@@ -107,7 +107,7 @@ fn one(
             let share = share.as_ref().map(|(publisher, part)| Share { publisher, part });
             let postings = postings_of_charge(id, payer.id, line.offer.id, line.now, share);
             let (subscription, tax_rate) = (payer.id, rate.clone());
-            let (bill, line) = (bill(month, payer.billed_through), line.clone());
+            let (bill, line) = (bill(month, payer.billed_through).into(), line.clone());
             charges.push(NewCharge { id, purchase: None, subscription, tax_rate, bill, line, postings });
             id
         });
@@ -143,7 +143,7 @@ fn one(
         private: None,
     };
     let (caller, created, link, purchase) = (None, None, None, None);
-    Some(Writes { caller, organization, at: now, created, link, purchase, charges, closed, event })
+    Some(Writes { caller, organization, at: now, created, link, purchase, charges, closed, collects: None, event })
 }
 
 /// What the payer will be billed for it, and no longer for what was used and is closed.
@@ -155,10 +155,7 @@ pub(crate) fn owe(book: &mut Book, organization: OrganizationId, charges: &[NewC
             account.close(*offer, *month, count.used);
         }
     }
-    for charge in charges {
-        let sum = account.unbilled.entry((charge.bill, charge.tax_rate.clone())).or_insert(0);
-        *sum = sum.saturating_add(charge.line.now.minor());
-    }
+    account.owe(charges);
 }
 
 /// One offer, brought to a month: charged in full where the payer pays; suspended where it does not.

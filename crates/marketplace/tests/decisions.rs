@@ -48,6 +48,17 @@ impl Shop {
             platform_currency: "USD".parse().unwrap(),
             taxes,
             methods: PaymentMethods { invoice: true, simulated: true, stripe: false },
+            terms: marketplace::invoicing::Terms {
+                seller: billing::invoice::Seller {
+                    name: "Platform".into(),
+                    country: "DE".parse().unwrap(),
+                    address: String::new(),
+                    tax_id: String::new(),
+                },
+                series: "P".into(),
+                due_days: 30,
+                schedule: billing::dunning::Schedule::default(),
+            },
             quote_key: [3; 32],
         });
         let payer = Payer {
@@ -72,6 +83,7 @@ impl Shop {
             link: linked.then_some(subscription),
             linked_in_batch: false,
             entitlements: BTreeMap::new(),
+            held: BTreeMap::new(),
             used: BTreeMap::new(),
             last_fact: Timestamp::UNIX_EPOCH,
         };
@@ -80,6 +92,7 @@ impl Shop {
             policy,
             organizations: HashMap::from([(organization, held)]),
             payers: HashMap::from([(subscription, PayerBook::new(payer))]),
+            collections: HashMap::new(),
             earlier: HashMap::new(),
             changed: HashSet::new(),
         };

@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod catalogue;
 pub mod checkouts;
+pub mod collections;
 pub mod coming;
 pub mod db;
 pub mod entitlements;

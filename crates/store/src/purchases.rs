@@ -47,6 +47,20 @@ pub async fn find(reads: &impl Reads, id: PurchaseId) -> Result<Option<PurchaseR
     rows.first().map(purchase).transpose()
 }
 
+/// One purchase, or one that was released because it was not paid (R-44): of that nothing but its answer is left, and nobody
+/// who bought.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn find_any(reads: &impl Reads, id: PurchaseId) -> Result<Option<PurchaseRow>, StoreError> {
+    let sql = format!(
+        "{PURCHASE} WHERE id = $1 UNION ALL SELECT purchase_id, organization_id, subscription_id, $2, answer, at \
+         FROM collections WHERE purchase_id = $1 AND state = 'released'"
+    );
+    let rows = reads.rows(&sql, vec![id.uuid().into(), uuid::Uuid::nil().into()]).await?;
+    rows.first().map(purchase).transpose()
+}
+
 /// The purchase that a person made under a key (R-19).
 ///
 /// # Errors

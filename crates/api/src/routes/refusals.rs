@@ -61,7 +61,8 @@ pub async fn refusal(state: &State, refusal: Refusal, about: &About<'_>) -> Prob
         Refusal::QuantityChanged(quote) => Problem::quantity_changed(quote),
         Refusal::PriceChanged(quote) => Problem::price_changed(quote),
         Refusal::KeyReused => Problem::idempotency_key_reused(),
-        Refusal::PaymentDeclined(reason) => Problem::payment_declined(reason, None),
+        Refusal::PurchaseInProgress(purchase) => Problem::purchase_in_progress(purchase),
+        Refusal::PaymentDeclined { reason, url } => Problem::payment_declined(&reason, url.as_deref()),
         Refusal::Invalid(faults) => field_problem(faults),
     }
 }

@@ -10,6 +10,7 @@ use kernel::{EventId, LinkId, OfferId, OrganizationId, PurchaseId, SubscriptionI
 use store::Tx;
 use store::proof::{self, EntitlementProof, Fact};
 
+use super::collected::Collected;
 use super::days::day_of;
 use super::evidence::Evidence;
 use super::line::{self, Bought};
@@ -50,7 +51,7 @@ impl Change {
 
     fn at(&self) -> i64 {
         match self {
-            Self::Bought(bought) => bought.at,
+            Self::Bought(bought) => bought.made_at,
             Self::Renewed(renewed) => renewed.at,
             Self::Resumed(resumed) => resumed.at,
             Self::Installed { at, .. } => *at,
@@ -162,6 +163,7 @@ pub struct Replay {
     held: HashMap<(OrganizationId, OfferId), Held>,
     links: HashMap<OrganizationId, (LinkId, SubscriptionId)>,
     neutral: HashSet<PurchaseId>,
+    collected: Collected,
     used: Used,
 }
 
@@ -169,7 +171,8 @@ impl Replay {
     /// A share of the organizations, before their first event, with room for so many entitlements.
     pub fn new(share: (u64, u64), room: usize) -> Self {
         let (held, used) = (HashMap::with_capacity(room), Used::default());
-        Self { share, held, links: HashMap::new(), neutral: HashSet::new(), used }
+        let collected = Collected::default();
+        Self { share, held, links: HashMap::new(), neutral: HashSet::new(), collected, used }
     }
 
     /// Whether an organization is in this share. The last bits of its id are random.
@@ -200,7 +203,14 @@ impl Replay {
                 let key = (told.organization, told.offer);
                 self.enter(shop, key, Change::Installed { event: fact.id, at: fact.at, told, on })
             }
-            Told::Completed(told) => self.completed(shop, fact, *told, evidence, seen),
+            Told::Completed(told) => {
+                if told.decided_at.is_some() {
+                    self.collected.settled(fact, told.purchase, ("completed", ""))?;
+                }
+                self.completed(shop, fact, *told, evidence, seen)
+            }
+            Told::Pending(told) => self.collected.asked(fact, *told),
+            Told::Released(told) => self.collected.settled(fact, told.purchase, ("released", &told.reason)),
             Told::Counted(told) => {
                 let rows = std::mem::take(&mut evidence.usage);
                 seen.usage += i64::try_from(rows.len()).unwrap_or(i64::MAX);
@@ -302,7 +312,9 @@ impl Replay {
     ///
     /// # Errors
     /// The first entitlement that is not what the events leave.
-    pub async fn settle(mut self, tx: &Tx) -> Result<(), VerifyError> {
+    pub async fn settle(mut self, tx: &Tx, seen: &mut Seen) -> Result<(), VerifyError> {
+        let collected = std::mem::take(&mut self.collected);
+        seen.purchases += collected.settle(tx, |organization| self.has(organization)).await?;
         let came = |organization, offer| {
             let held = self.held.get(&(organization, offer)).filter(|_| self.links.contains_key(&organization));
             held.map(|held| held.state.month.clone())
