@@ -1,10 +1,11 @@
 //! Purchases that are paid when they are made: paid, declined, unknown for a while, killed in between, and what they
 //! hold meanwhile.
 
+use crate::pages::{self, begins};
 use crate::payments::{USERS, count, invoices, payments, pays_by, row, states};
 use serde_json::{Value, json};
 use std::time::Duration;
-use tests::{Actor, Answer, App, Billing, Options, body_of, eventually, items_of, join_all, on_both, seeds};
+use tests::{Actor, Answer, App, Billing, Options, Visitor, body_of, eventually, items_of, join_all, on_both, seeds};
 
 on_both! {
     r_44_what_is_paid_at_once_is_there_at_once: begin();
@@ -24,6 +25,7 @@ on_both! {
     r_44_paid_after_its_month_the_money_is_credit: begin();
     r_44_not_paid_within_its_month_it_is_released: begin();
     r_44_late_money_brings_its_payer: begin();
+    r_44_pages_say_what_the_card_is_charged: begin();
 }
 
 const SUE: &str = "sue@fabrikam.example";
@@ -369,4 +371,27 @@ async fn r_44_late_money_brings_its_payer(app: &App) {
     let payer = ada.subscription("By card").await;
     let all = payments(&ada, &payer).await;
     assert_eq!((&all[0]["state"], &all[0]["credit"]), (&json!("received"), &usd("20.00")), "{all:?}");
+}
+
+/// the review says so beforehand, a refusal says what to do, what waits is shown as it stands, and the receipt has the
+/// invoice; all without a script.
+async fn r_44_pages_say_what_the_card_is_charged(app: &App) {
+    let (sue, payer) = by_card(app, "tok_expired").await;
+    let visitor = Visitor::signed_in(app, SUE).await;
+    let checkout = begins(&visitor, JOBS, "tailspin", "4").await;
+    visitor.send_form(&format!("{checkout}/quantity"), &[("quantity-0", "4"), ("go", "on")]).await.leads_to();
+    visitor.get(&checkout).await.says(200, "The card is charged $20.00 now.").lacks("for the rest of April");
+    let declined = pages::buys(&visitor, &checkout).await;
+    declined.says(402, "expired card").says(402, "another card").says(402, "Review");
+    pays_by(&sue, &payer, "tok_timeout").await;
+    assert_eq!(pages::buys(&visitor, &checkout).await.leads_to(), checkout);
+    let waiting = visitor.get(&checkout).await;
+    waiting.says(200, "not known yet").says(200, "Waiting for the payment").lacks("has what was");
+    a_minute_later(app).await;
+    visitor.get(&checkout).await.says(200, "Bought").says(200, "/invoices/inv_").says(200, "$20.00 was paid by card");
+    let events = app.events().await;
+    let released = events.iter().find(|event| event["kind"] == "purchase.released").expect("an event");
+    let purchase = released["data"]["purchase"].as_str().expect("an id");
+    visitor.get(&format!("/purchases/{purchase}")).await.says(200, "Not bought").says(200, "expired card");
+    visitor.get(&format!("/subscriptions/{payer}/invoices")).await.says(200, "P-2018-000001");
 }

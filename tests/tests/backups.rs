@@ -203,7 +203,7 @@ async fn a_backup_of_an_earlier_version_is_brought_up_to_date(app: &App) {
     ];
     let steps: String = steps
         .iter()
-        .chain(&["m0010_payments", "m0011_mail", "m0012_resume"])
+        .chain(&["m0010_payments", "m0011_mail", "m0012_resume", "m0018_collections"])
         .map(|step| format!(",\"{step}\""))
         .collect();
     assert!(now[0].contains(&steps), "{}", now[0]);
@@ -218,6 +218,8 @@ async fn a_backup_of_an_earlier_version_is_brought_up_to_date(app: &App) {
         "usage_months",
         "payments",
         "allocations",
+        "collections",
+        "held_offers",
         "simulated_payments",
         "provider_customers",
         "mails",

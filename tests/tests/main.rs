@@ -2,6 +2,7 @@
 //! (`R-n`) that they show.
 
 mod at_purchase;
+mod at_purchase_stripe;
 mod backups;
 mod bad_input;
 mod browser;

@@ -19,13 +19,15 @@ pub struct PurchaseRow {
     pub subscription: SubscriptionId,
     /// Who bought.
     pub actor: UserId,
+    /// `completed`; `pending` until it is paid; `released` where it was not, and nothing else is left of it.
+    pub state: String,
     /// The answer, to the byte.
     pub answer: String,
     /// When.
     pub at: Timestamp,
 }
 
-const PURCHASE: &str = "SELECT id, organization_id, subscription_id, actor_id, answer, at FROM purchases";
+const PURCHASE: &str = "SELECT id, organization_id, subscription_id, actor_id, state, answer, at FROM purchases";
 
 fn purchase(row: &QueryResult) -> Result<PurchaseRow, StoreError> {
     Ok(PurchaseRow {
@@ -33,6 +35,7 @@ fn purchase(row: &QueryResult) -> Result<PurchaseRow, StoreError> {
         organization: row.id("organization_id")?,
         subscription: row.id("subscription_id")?,
         actor: row.id("actor_id")?,
+        state: row.text("state")?,
         answer: row.text("answer")?,
         at: row.instant("at")?,
     })
@@ -54,7 +57,7 @@ pub async fn find(reads: &impl Reads, id: PurchaseId) -> Result<Option<PurchaseR
 /// As [`StoreError`] says.
 pub async fn find_any(reads: &impl Reads, id: PurchaseId) -> Result<Option<PurchaseRow>, StoreError> {
     let sql = format!(
-        "{PURCHASE} WHERE id = $1 UNION ALL SELECT purchase_id, organization_id, subscription_id, $2, answer, at \
+        "{PURCHASE} WHERE id = $1 UNION ALL SELECT purchase_id, organization_id, subscription_id, $2, state, answer, at \
          FROM collections WHERE purchase_id = $1 AND state = 'released'"
     );
     let rows = reads.rows(&sql, vec![id.uuid().into(), uuid::Uuid::nil().into()]).await?;

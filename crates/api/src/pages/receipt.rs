@@ -33,6 +33,10 @@ struct ReceiptPage {
     set_up: bool,
     sum: Sum,
     charges: Vec<String>,
+    state: String,
+    invoice: Option<String>,
+    reason: String,
+    url: Option<String>,
     success_url: String,
 }
 
@@ -40,7 +44,7 @@ struct ReceiptPage {
 async fn show(state: Data<State>, visitor: Visitor, id: Path<String>) -> Result<HttpResponse, Problem> {
     let missing = || Problem::not_found("purchase");
     let id: PurchaseId = id.parse().map_err(|_| missing())?;
-    let row = store::purchases::find(&state.db, id).await.map_err(store_problem)?.ok_or_else(missing)?;
+    let row = store::purchases::find_any(&state.db, id).await.map_err(store_problem)?.ok_or_else(missing)?;
     page(&state, &visitor, &row, "").await
 }
 
@@ -64,23 +68,38 @@ pub async fn page(
     let catalogue = state.catalogue().await?;
     let sum = Sum::of(&quoted, &catalogue, visitor.locale);
     let buyer = store::people::by_id(&state.db, purchase.actor).await.map_err(store_problem)?;
+    // Of one that was released it is not kept who it was.
+    let by = match buyer {
+        Some(one) => format!(", by {}", one.name),
+        None if purchase.state == "released" => String::new(),
+        None => ", by somebody who is no longer known".to_owned(),
+    };
     let found = store::subscriptions::find(&state.db, purchase.subscription, Some(visitor.id)).await;
     let payer = found.map_err(store_problem)?;
     let payer = payer.filter(|(_, role)| visitor.installation().may_with(Permission::SubscriptionView, None, *role));
-    let title =
-        if quoted.lines.iter().all(|line| line.quantity.to < line.quantity.from) { "Changed" } else { "Bought" };
+    let lowered = quoted.lines.iter().all(|line| line.quantity.to < line.quantity.from);
+    let title = match purchase.state.as_str() {
+        "pending" => "Waiting for the payment",
+        "released" => "Not bought",
+        _ if lowered => "Changed",
+        _ => "Bought",
+    };
     let template = ReceiptPage {
         frame: Frame::new(state, Some(visitor), "organizations", title),
         title,
         id: purchase.id.to_string(),
         on: day_of(&quoted.at),
-        by: buyer.map_or_else(|| "somebody who is no longer known".to_owned(), |one| one.name),
+        by,
         organization: (standing.organization.slug.to_string(), standing.organization.name),
         payer: payer.map(|(row, _)| (row.id.to_string(), row.name)),
         created: quoted.subscription_created,
         set_up: quoted.billing_set_up,
         sum,
         charges: quoted.charges,
+        state: quoted.state,
+        invoice: quoted.invoice,
+        reason: quoted.reason.replace('_', " "),
+        url: quoted.url,
         success_url: success_url.to_owned(),
     };
     shown(StatusCode::OK, &template)

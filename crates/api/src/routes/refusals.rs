@@ -62,7 +62,10 @@ pub async fn refusal(state: &State, refusal: Refusal, about: &About<'_>) -> Prob
         Refusal::PriceChanged(quote) => Problem::price_changed(quote),
         Refusal::KeyReused => Problem::idempotency_key_reused(),
         Refusal::PurchaseInProgress(purchase) => Problem::purchase_in_progress(purchase),
-        Refusal::PaymentDeclined { reason, url } => Problem::payment_declined(&reason, url.as_deref()),
+        Refusal::PaymentDeclined { reason, url } => {
+            let words = format!("The payment was declined ({}); nothing was bought.", reason.replace('_', " "));
+            Problem::payment_declined(&reason, url.as_deref()).with_detail(words)
+        }
         Refusal::Invalid(faults) => field_problem(faults),
     }
 }
