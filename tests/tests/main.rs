@@ -1,6 +1,8 @@
 //! The real program, from outside: HTTP, command line and database, on SQLite and on PostgreSQL. Tests name the rules
 //! (`R-n`) that they show.
 
+mod at_purchase;
+mod at_purchase_stripe;
 mod backups;
 mod bad_input;
 mod browser;

@@ -24,7 +24,7 @@ on_both! {
 const ADA: &str = "ada@fabrikam.example";
 const TEST_MANAGER: &str = "ms.vss-testmanager-web";
 
-async fn begins(visitor: &Visitor, offer: &str, organization: &str, quantity: &str) -> String {
+pub(crate) async fn begins(visitor: &Visitor, offer: &str, organization: &str, quantity: &str) -> String {
     let fields = [("offer", offer), ("organization", organization), ("quantity", quantity)];
     visitor.send_form("/checkouts", &fields).await.leads_to()
 }
@@ -41,7 +41,7 @@ fn last_form(page: &Page) -> Vec<(String, String)> {
     fields
 }
 
-async fn buys(visitor: &Visitor, checkout: &str) -> Page {
+pub(crate) async fn buys(visitor: &Visitor, checkout: &str) -> Page {
     let page = visitor.get(checkout).await;
     let fields = last_form(&page);
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

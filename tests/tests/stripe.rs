@@ -8,7 +8,7 @@ use tests::stripe::{KEY, SECRET, cards, signature};
 use tests::{Actor, Answer, App, Db, Forwarder, Options, Stripe, block_on, eventually};
 
 /// What the harness waits for, at most.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A day on which the first invoice, of 105.00, was issued.
 const ISSUED: &str = "2018-05-01T02:00:00Z";
 
@@ -29,6 +29,8 @@ macro_rules! with_stripe {
     )+};
 }
 
+pub(crate) use with_stripe;
+
 with_stripe! {
     r_46_a_card_pays_on_the_day_of_issue;
     r_46_a_first_purchase_may_bring_its_card;
@@ -40,7 +42,7 @@ with_stripe! {
     r_46_killed_between_asking_and_recording;
 }
 
-fn options(port: u16) -> Options {
+pub(crate) fn options(port: u16) -> Options {
     Options::at("2018-04-15T10:00:00Z")
         .env("PURSER__PAYMENTS__METHODS", "invoice,simulated,stripe")
         .env("PURSER__PAYMENTS__STRIPE__KEY", KEY)
@@ -57,7 +59,7 @@ fn run(db: Db, test: impl AsyncFn(&App, &Stripe)) {
     });
 }
 
-async fn calls(app: &App, body: &[u8], signature: &str) -> Answer {
+pub(crate) async fn calls(app: &App, body: &[u8], signature: &str) -> Answer {
     let headers = [("content-type", "application/json"), ("stripe-signature", signature)];
     app.anonymous().raw("POST".parse().expect("a method"), "/hooks/stripe", body.to_vec(), &headers).await
 }

@@ -1,11 +1,12 @@
 //! `purser verify` proves the books from the facts, and finds one tampered row wherever it is.
 
+use crate::at_purchase::{JOBS, OFFER};
 use crate::payments::pays_by;
 use serde_json::json;
 use tests::{Actor, App, Billing, Db, Options, on_both};
 
 on_both! {
-    one_tampered_row_is_found: Options::at("2018-04-15T10:00:00Z");
+    one_tampered_row_is_found: Options::at("2018-04-15T10:00:00Z").more_offers(OFFER);
 }
 
 /// What is damaged: a table, and a change or removal of one of its rows.
@@ -49,6 +50,30 @@ const DAMAGE: &[(&str, &str)] = &[
     ("links", "UPDATE links SET ended_at = NULL WHERE ended_at IS NOT NULL"),
     ("links", "UPDATE links SET ended_at = ended_at + 1 WHERE ended_at IS NOT NULL"),
     ("links", "DELETE FROM links WHERE ended_at IS NOT NULL"),
+    // paid at once, waiting and released
+    ("purchases", "UPDATE purchases SET state = 'completed' WHERE state = 'pending'"),
+    ("purchases", "DELETE FROM purchases WHERE state = 'pending'"),
+    ("purchases", "UPDATE purchases SET at = at + 1 WHERE answer LIKE '%\"invoice\"%'"),
+    ("collections", "UPDATE collections SET state = 'released' WHERE state = 'pending'"),
+    ("collections", "UPDATE collections SET state = 'pending' WHERE state = 'completed'"),
+    ("collections", "UPDATE collections SET reason = 'another' WHERE state = 'released'"),
+    ("collections", "UPDATE collections SET subscription_id = purchase_id"),
+    ("collections", "UPDATE collections SET payment_id = purchase_id"),
+    ("collections", "UPDATE collections SET at = at + 1"),
+    ("collections", "UPDATE collections SET settled_at = settled_at + 1"),
+    ("collections", "DELETE FROM collections"),
+    ("held_offers", "UPDATE held_offers SET purchase_id = organization_id"),
+    ("held_offers", "UPDATE held_offers SET amount = amount + 1"),
+    ("held_offers", "UPDATE held_offers SET renewal = renewal + 1"),
+    ("held_offers", "UPDATE held_offers SET month = '2018-04-01'"),
+    ("held_offers", "UPDATE held_offers SET subscription_id = organization_id"),
+    ("held_offers", "DELETE FROM held_offers"),
+    ("charges", "UPDATE charges SET bill = '2018-06-01' WHERE bill LIKE 'pur%'"),
+    ("invoices", "UPDATE invoices SET bill = '2018-06-01' WHERE bill LIKE 'pur%'"),
+    ("payments", "UPDATE payments SET purchase_id = id WHERE state = 'asked'"),
+    ("payments", "UPDATE payments SET amount = amount + 1 WHERE state = 'asked'"),
+    ("events", "DELETE FROM events WHERE kind = 'purchase.pending'"),
+    ("events", "DELETE FROM events WHERE kind = 'purchase.released'"),
     // charge
     ("charges", "UPDATE charges SET amount = amount + 1"),
     ("charges", "UPDATE charges SET month = '2018-05-01'"),
@@ -207,6 +232,12 @@ async fn one_tampered_row_is_found(app: &App) {
     transfers(&olga, &payer, "2.00", "T-2").await;
     transfers(&olga, &payer, "900.00", "T-3").await;
     ada.buys("fabrikam", "ms.vss-vstsuser", 9, Billing::Linked).await.status(201);
+    // Paid at once, declined, and waiting for an answer that does not come.
+    for (token, status) in [("tok_ok", 201), ("tok_expired", 402), ("tok_away", 202)] {
+        pays_by(&sue, &other, token).await;
+        let has = sue.entitlement("tailspin", JOBS).await["next"].as_i64().expect("a number");
+        sue.buys("tailspin", JOBS, has + 4, Billing::Linked).await.status(status);
+    }
     app.events().await;
     app.stop().await;
     app.verify();
@@ -252,7 +283,8 @@ async fn transfers(olga: &Actor, payer: &str, amount: &str, reference: &str) {
 /// The damage done to one row only, the first that it fits.
 fn one_row(table: &str, damage: &str) -> String {
     let key = match table {
-        "entitlements" => "offer_id",
+        "entitlements" | "held_offers" => "offer_id",
+        "collections" => "purchase_id",
         "transfers" => "fact",
         "unbilled" | "renewals" => "subscription_id",
         "counters" => "name",

@@ -207,6 +207,7 @@ pub fn policy(config: &Config, secret: &Secret) -> Result<Policy, Fault> {
             stripe: config.payments.methods.contains(&PaymentMethod::Stripe),
         },
         undo_hours: config.purchases.undo_hours,
+        terms: terms(config),
         quote_key: quote_key(secret),
     })
 }

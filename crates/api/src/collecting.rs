@@ -5,6 +5,7 @@
 
 use crate::app::schedule;
 use crate::months;
+use crate::paying;
 use crate::problem::Problem;
 use crate::resuming;
 use crate::state::{State, store_problem};
@@ -38,11 +39,15 @@ const OF_PAYER: i64 = 20;
 /// What collection runs with.
 #[derive(Clone)]
 pub struct Work {
-    db: Db,
-    till: Till,
-    providers: Providers,
+    /// The database.
+    pub db: Db,
+    /// Where organizations change.
+    pub till: Till,
+    /// Who takes payments by card.
+    pub providers: Providers,
     schedule: Schedule,
-    now: Timestamp,
+    /// The present instant.
+    pub now: Timestamp,
 }
 
 impl fmt::Debug for Work {
@@ -58,7 +63,7 @@ impl Work {
     }
 
     /// In a server, at its present instant.
-    fn of(state: &State) -> Self {
+    pub fn of(state: &State) -> Self {
         Self::new(state.db.clone(), state.till.clone(), state.providers.clone(), schedule(&state.config), state.now())
     }
 
@@ -124,22 +129,34 @@ async fn one(work: &Work, invoice: &OpenInvoice) -> Result<(), StoreError> {
     conclude(work, demand.payment, &outcome).await
 }
 
-async fn conclude(work: &Work, payment: PaymentId, outcome: &Outcome) -> Result<(), StoreError> {
+/// Records what came of a payment, once; money goes to what its payer owes, and what is over is credit.
+///
+/// # Errors
+/// The store's.
+pub async fn conclude(work: &Work, payment: PaymentId, outcome: &Outcome) -> Result<(), StoreError> {
+    count(outcome);
+    let concluded = work.db.write("conclude-payment", async |tx| {
+        let mut ids = work.till.ids();
+        let mut new_id = || ids.uuid(work.now);
+        let mut desk = Desk { tx, at: work.now, actor: Actor::System, new_id: &mut new_id, events: Vec::new() };
+        if matches!(outcome, Outcome::Received(_)) {
+            marketplace::settling::create_payer(&mut desk, payment).await?;
+        }
+        collection::conclude(&mut desk, &work.schedule, payment, outcome, work.today()).await?;
+        let events = desk.events;
+        audit::append(tx, events, &mut ids, work.now).await
+    });
+    concluded.await
+}
+
+/// Counts what came of asking a provider.
+pub fn count(outcome: &Outcome) {
     let word = match outcome {
         Outcome::Received(_) => "received",
         Outcome::Declined { .. } => "declined",
         Outcome::Unknown => "unknown",
     };
     metrics::counter!("payments_total", "outcome" => word).increment(1);
-    let concluded = work.db.write("conclude-payment", async |tx| {
-        let mut ids = work.till.ids();
-        let mut new_id = || ids.uuid(work.now);
-        let mut desk = Desk { tx, at: work.now, actor: Actor::System, new_id: &mut new_id, events: Vec::new() };
-        collection::conclude(&mut desk, &work.schedule, payment, outcome, work.today()).await?;
-        let events = desk.events;
-        audit::append(tx, events, &mut ids, work.now).await
-    });
-    concluded.await
 }
 
 /// Finds out what came of payments that were left in between; how many are still unknown.
@@ -159,6 +176,9 @@ async fn settle_all(work: &Work) -> Result<u64, StoreError> {
 
 /// Asks what came of a payment before it is asked for again, under the same key.
 async fn settle(work: &Work, row: &PaymentRow) -> Result<Outcome, StoreError> {
+    if let Some(purchase) = row.purchase {
+        return paying::settle(work, row, purchase).await;
+    }
     let demand = collection::demand(row);
     let outcome = match work.providers.look_up(&demand).await {
         Some(outcome) => outcome,

@@ -16,6 +16,7 @@ mod mailing;
 mod months;
 mod openapi;
 mod pages;
+mod paying;
 mod problem;
 mod request_id;
 mod resuming;

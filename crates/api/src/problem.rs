@@ -12,6 +12,7 @@ use std::fmt;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use kernel::PurchaseId;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -154,6 +155,12 @@ impl Problem {
             marketplace::CannotUndo::LaterPurchase { purchase, .. } => it.with("purchase", purchase),
             _ => it,
         }
+    }
+
+    /// A purchase that waits for its payment holds what this one would change.
+    pub fn purchase_in_progress(purchase: PurchaseId) -> Self {
+        Self::new(Slug::PurchaseInProgress, "Another purchase of this waits for its payment.")
+            .with("purchase", purchase)
     }
 
     /// The provider declined; `url` is where the payer can authenticate.

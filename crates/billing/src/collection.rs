@@ -8,8 +8,9 @@ use crate::dunning::Schedule;
 use crate::payer::{PaymentMethod, SubscriptionStatus};
 use crate::payment::{self, Demand, Outcome, PaymentState, Provider, allocate};
 use chrono::NaiveDate;
-use kernel::{AllocationId, Id, InvoiceId, Money, PaymentId, SubscriptionId, Timestamp};
+use kernel::{AllocationId, Id, InvoiceId, Money, PaymentId, PurchaseId, SubscriptionId, Timestamp};
 use serde_json::{Value, json};
+use store::invoices::InvoiceRow;
 use store::payments::{self, AllocationRow, OpenInvoice, PaymentRow};
 use store::subscriptions::{self, SubscriptionRow};
 use store::{Actor, NewEvent, StoreError, Tx};
@@ -109,6 +110,7 @@ pub async fn record(
         attempt: 0,
         amount: transfer.amount.minor(),
         currency: payer.currency,
+        purchase: None,
         received_on: Some(transfer.received_on),
         asked_at: desk.at,
         settled_at: Some(desk.at),
@@ -278,6 +280,7 @@ pub async fn begin(
         attempt: payments::attempts(desk.tx, invoice.id).await?,
         amount: invoice.open,
         currency: invoice.currency,
+        purchase: None,
         received_on: None,
         asked_at: desk.at,
         settled_at: None,
@@ -289,6 +292,104 @@ pub async fn begin(
     });
     desk.tell("payment.asked", &public, None);
     Ok(Next::Ask(demand(&row)))
+}
+
+/// Records that a card will be asked for a purchase.
+///
+/// # Errors
+/// The store's; [`StoreError::Corrupt`] where the token is of no provider.
+pub async fn ask_for_purchase(
+    desk: &mut Desk<'_>,
+    (id, purchase): (PaymentId, PurchaseId),
+    payer: SubscriptionId,
+    token: String,
+    amount: Money,
+) -> Result<(), StoreError> {
+    let provider = Provider::of_token(&token);
+    let provider = provider.ok_or_else(|| StoreError::corrupt(format!("the card of {payer} is of no provider")))?;
+    let row = PaymentRow {
+        id,
+        subscription: payer,
+        provider: provider.to_string(),
+        state: PaymentState::Asked.to_string(),
+        token,
+        reference: String::new(),
+        reason: String::new(),
+        url: String::new(),
+        invoice: None,
+        attempt: 0,
+        amount: amount.minor(),
+        currency: amount.currency(),
+        purchase: Some(purchase),
+        received_on: None,
+        asked_at: desk.at,
+        settled_at: None,
+    };
+    payments::insert(desk.tx, &row).await?;
+    let public = json!({
+        "payment": id, "subscription": payer, "provider": provider, "invoice": null, "purchase": purchase, "attempt": 0,
+        "amount": row.amount, "currency": row.currency,
+    });
+    desk.tell("payment.asked", &public, None);
+    Ok(())
+}
+
+/// A payment that was asked for a purchase, which its caller holds.
+async fn of_purchase(tx: &Tx, id: PaymentId) -> Result<PaymentRow, StoreError> {
+    payments::find(tx, id).await?.ok_or_else(|| StoreError::corrupt(format!("{id} was asked, and is not there")))
+}
+
+/// A purchase was paid: the money goes to its invoice, which was just issued.
+///
+/// # Errors
+/// The store's.
+pub async fn pay_purchase(
+    desk: &mut Desk<'_>,
+    id: PaymentId,
+    reference: &str,
+    invoice: &InvoiceRow,
+) -> Result<(), StoreError> {
+    let mut row = of_purchase(desk.tx, id).await?;
+    row.state = PaymentState::Received.to_string();
+    reference.clone_into(&mut row.reference);
+    row.invoice = Some(invoice.id);
+    (row.received_on, row.settled_at) = (Some(invoice.issued_on), Some(desk.at));
+    payments::settle(desk.tx, &row).await?;
+    let part = new_part(desk, row.subscription, invoice.id, Some(id), row.amount);
+    payments::allocate(desk.tx, &part).await?;
+    let provider = provider_of(&row)?;
+    let postings = payment::postings(row.subscription, provider, row.amount, 0);
+    payments::post(desk.tx, id.uuid(), &postings, row.currency, desk.at).await?;
+    let public = json!({
+        "payment": id, "subscription": row.subscription, "provider": provider, "invoice": invoice.id,
+        "amount": row.amount, "currency": row.currency, "received_on": row.received_on,
+        "allocations": [{"allocation": part.id, "invoice": invoice.id, "amount": row.amount}], "credit": 0,
+    });
+    desk.tell("payment.received", &public, Some(&json!({"reference": reference})));
+    Ok(())
+}
+
+/// The provider declined the payment of a purchase.
+///
+/// # Errors
+/// The store's.
+pub async fn decline_purchase(
+    desk: &mut Desk<'_>,
+    id: PaymentId,
+    reason: &str,
+    url: Option<&str>,
+) -> Result<(), StoreError> {
+    let mut row = of_purchase(desk.tx, id).await?;
+    row.state = PaymentState::Declined.to_string();
+    reason.clone_into(&mut row.reason);
+    url.unwrap_or_default().clone_into(&mut row.url);
+    row.settled_at = Some(desk.at);
+    payments::settle(desk.tx, &row).await?;
+    let public = json!({
+        "payment": id, "subscription": row.subscription, "invoice": null, "purchase": row.purchase, "reason": reason,
+    });
+    desk.tell("payment.declined", &public, None);
+    Ok(())
 }
 
 /// What a provider is asked for a payment.

@@ -30,6 +30,8 @@ kernel::string_enum! {
         MarketplaceDisabled = "marketplace_disabled",
         /// No subscription pays for the organization yet.
         BillingSetupRequired = "billing_setup_required",
+        /// Another purchase of the offer waits for its payment.
+        PurchaseInProgress = "purchase_in_progress",
     }
 }
 
@@ -48,6 +50,7 @@ impl ReasonCode {
             Self::CountryNotServed => "This offer is not sold in the subscription's country.",
             Self::MarketplaceDisabled => "The agreement of this subscription does not allow partner offers.",
             Self::BillingSetupRequired => "No subscription pays for this organization yet.",
+            Self::PurchaseInProgress => "Another purchase of this organization waits for its payment.",
         }
     }
 
@@ -69,6 +72,7 @@ impl ReasonCode {
             Self::BillingSetupRequired => {
                 "Choose a subscription or create one in the same request, with the member billing."
             }
+            Self::PurchaseInProgress => "Wait until it is paid or declined, and look again.",
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod exact;
 pub mod explanation;
 pub mod ids;
 pub mod money;
+pub mod occasion;
 pub mod permission;
 pub mod price;
 pub mod reversal;
@@ -26,6 +27,7 @@ pub use ids::{
     PaymentId, PriceId, PublisherId, PurchaseId, ServiceKeyId, SubscriptionId, TransferId, UsageBatchId, UserId,
 };
 pub use money::{Currency, Money, MoneyError, share_by_largest_remainder};
+pub use occasion::Occasion;
 pub use permission::{
     AccessLevel, OrganizationRole, Permission, Role, SubscriptionRole, granting_roles, grants, markdown,
 };

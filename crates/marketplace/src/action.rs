@@ -1,7 +1,7 @@
 //! What a caller may do with an offer for an organization, and if not, why and what to do:
 //! what a page shows beside an offer before anybody decides on a quantity.
 
-use crate::catalogue::{Collection, Offer, OfferKind, OfferState};
+use crate::catalogue::{Offer, OfferKind, OfferState};
 use crate::decide::need;
 use crate::policy::Policy;
 use billing::{Payer, Reason};
@@ -92,10 +92,6 @@ impl Situation<'_> {
             let remedy = "Install it here, and buy the licence from its publisher.";
             reasons.push(Obstacle::new("bring_your_own_license", "This offer is billed by its publisher.", remedy));
         }
-        if definition.collection == Collection::AtPurchase && !self.offer.is_free() {
-            let message = "This offer is paid when it is bought, which this installation cannot collect yet.";
-            reasons.push(Obstacle::new("not_available", message, "Ask the operator when it will."));
-        }
         if let Some((payer, _)) = self.payer {
             // The caller's own right was looked at above.
             let needs = [need(policy, self.offer, payer.currency, payer.country)];
@@ -169,6 +165,17 @@ mod tests {
             taxes: TaxRates::default(),
             methods: PaymentMethods::default(),
             undo_hours: 24,
+            terms: crate::invoicing::Terms {
+                seller: billing::invoice::Seller {
+                    name: "Platform".into(),
+                    country: "DE".parse().unwrap(),
+                    address: String::new(),
+                    tax_id: String::new(),
+                },
+                series: "P".into(),
+                due_days: 30,
+                schedule: billing::dunning::Schedule::default(),
+            },
             quote_key: [0; 32],
         }
     }
@@ -225,11 +232,10 @@ mod tests {
         let own = offer(FEED, |definition| {
             definition.bring_your_own_license = true;
             definition.state = OfferState::Retired;
-            definition.collection = Collection::AtPurchase;
             definition.trial_days = 30;
         });
         let situation = Situation { offer: &own, role: OWNER, payer: None };
-        assert_eq!(codes(&situation, "buy"), ["retired", "bring_your_own_license", "not_available"]);
+        assert_eq!(codes(&situation, "buy"), ["retired", "bring_your_own_license"]);
         assert_eq!(codes(&situation, "try"), ["not_available"]);
         let users = offer("ms.vss-vstsuser", |_| ());
         let situation = Situation { offer: &users, role: MEMBER, payer: None };

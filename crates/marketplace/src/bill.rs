@@ -92,7 +92,7 @@ pub struct Bill {
     pub number: Option<String>,
     /// Who owes it.
     pub subscription: SubscriptionId,
-    /// The month on whose first day it is for.
+    /// The month on whose first day it is for, or in which it was issued for a purchase.
     pub month: Month,
     /// The day of issue.
     pub issued_on: NaiveDate,
@@ -169,7 +169,7 @@ impl Bill {
             id: Some(row.id),
             number: Some(row.number.clone()),
             subscription: row.subscription,
-            month: row.bill,
+            month: row.bill.month().unwrap_or(Month::of_date(row.issued_on)),
             issued_on: row.issued_on,
             due_on: row.due_on,
             state: if open > 0 { "open" } else { "paid" },

@@ -2,7 +2,9 @@
 
 use crate::budget::Budgets;
 use crate::catalogue::{Catalogue, Offer};
+use crate::command::NewCharge;
 use crate::metered::Count;
+use crate::pending::Collection;
 use crate::policy::Policy;
 use crate::undo::Undoing;
 use billing::{Payer, TaxRate};
@@ -29,8 +31,19 @@ pub struct OrganizationBook {
     pub entitlements: BTreeMap<OfferId, EntitlementRow>,
     /// What it used of metered offers, by the month that it is counted in, of those that are not billed yet.
     pub used: BTreeMap<(OfferId, Month), Count>,
+    /// Offers that pending purchases hold.
+    pub held: BTreeMap<OfferId, Hold>,
     /// When something last happened to it: no later fact may stand before it.
     pub last_fact: Timestamp,
+}
+
+/// An offer is held by a purchase that waits for its payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Which.
+    pub purchase: PurchaseId,
+    /// Whether it sets up billing, which then nobody else does.
+    pub links: bool,
 }
 
 /// A payer as a decision sees it.
@@ -57,6 +70,15 @@ impl PayerBook {
     pub fn close(&mut self, offer: OfferId, month: Month, used: i64) {
         if let Some(count) = self.used.get_mut(&(offer, month, used)) {
             *count = count.saturating_sub(1);
+        }
+    }
+
+    /// What is charged waits for its bill; what is paid at once waits for none.
+    pub fn owe(&mut self, charges: &[NewCharge]) {
+        for charge in charges {
+            let Some(month) = charge.bill.month() else { continue };
+            let sum = self.unbilled.entry((month, charge.tax_rate.clone())).or_insert(0);
+            *sum = sum.saturating_add(charge.line.now.minor());
         }
     }
 
@@ -108,6 +130,8 @@ pub struct Book {
     pub earlier: HashMap<(UserId, String), Earlier>,
     /// Purchases that are to be undone.
     pub undoing: HashMap<PurchaseId, Undoing>,
+    /// Purchases that are paid at once, those that commands of this batch settle.
+    pub collections: HashMap<PurchaseId, Collection>,
     /// Entitlements that decisions of this batch changed.
     pub changed: HashSet<(OrganizationId, OfferId)>,
 }
@@ -132,6 +156,7 @@ impl Book {
             budgets: Budgets::default(),
             earlier: HashMap::new(),
             undoing: HashMap::new(),
+            collections: HashMap::new(),
             changed: HashSet::new(),
         };
         let mut standings = Vec::with_capacity(asks.len());
@@ -150,6 +175,7 @@ impl Book {
                     linked_in_batch: false,
                     entitlements: BTreeMap::new(),
                     used: BTreeMap::new(),
+                    held: BTreeMap::new(),
                     // A link that was seeded in real time does not hold a test clock that starts before it.
                     last_fact: facts.link.map(|(_, at)| at).filter(|at| *at <= now).unwrap_or(Timestamp::UNIX_EPOCH),
                 });
@@ -206,6 +232,11 @@ impl Book {
             let organization = self.organizations.get_mut(&row.organization);
             if let Some(organization) = organization.filter(|held| held.link == Some(row.payer)) {
                 organization.used.insert((row.offer, row.month), Count { used: row.used, late: row.late });
+            }
+        }
+        for row in holdings.held {
+            if let Some(organization) = self.organizations.get_mut(&row.organization) {
+                organization.held.insert(row.offer, Hold { purchase: row.purchase, links: row.links });
             }
         }
         for row in holdings.used {

@@ -2,20 +2,22 @@
 //! is then.
 
 use crate::book::{Book, PayerBook, Standing, nothing};
-use crate::catalogue::{Collection, OfferKind};
+use crate::catalogue::OfferKind;
 use crate::decide::{self, Line, Payment, Priced};
-use crate::order::{Act, Caller, Command, Order};
+use crate::order::{Act, Caller, Command, Order, Settling};
+use crate::pending::{self, Collects};
 use crate::quote::{self, PurchaseView, QuoteView};
 use crate::refusal::{Refusal, Scope};
 use crate::resume::resume;
 use crate::undo::{self, Found};
 use billing::invoice::bill;
 use billing::ledger::{Posting, Share, postings_of_charge};
+use billing::{Payer, TaxRate};
 use kernel::{
-    ChargeId, Currency, Exact, IdSource, LinkId, Month, OfferId, OrganizationId, Permission, PurchaseId, Role,
-    SubscriptionId, SubscriptionRole, Timestamp, grants,
+    ChargeId, Currency, Exact, IdSource, LinkId, Month, Occasion, OfferId, OrganizationId, Permission, PurchaseId,
+    Role, SubscriptionId, SubscriptionRole, Timestamp, grants,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use store::subscriptions::SubscriptionRow;
 use store::till::{Earlier, EntitlementRow};
@@ -33,8 +35,8 @@ pub struct NewCharge {
     pub subscription: SubscriptionId,
     /// Tax rate of it.
     pub tax_rate: billing::TaxRate,
-    /// The month on whose first day it is billed.
-    pub bill: Month,
+    /// What it is billed for: a month's first day, or its purchase, where that is paid at once.
+    pub bill: Occasion,
     /// The line that it is of.
     pub line: Line,
     /// The ledger's postings.
@@ -52,6 +54,8 @@ pub struct NewPurchase {
     pub key: String,
     /// Hash of the request.
     pub request_hash: [u8; 32],
+    /// `completed`, or `pending` until it is paid.
+    pub state: &'static str,
     /// The answer, to the byte.
     pub answer: String,
     /// What it found and changed, JSON ([`crate::undo::Found`]).
@@ -79,6 +83,8 @@ pub struct Writes {
     pub closed: Vec<(OfferId, Month)>,
     /// A purchase that is undone.
     pub undone: Option<UndoneRow>,
+    /// What is to be written of a purchase that is paid at once.
+    pub collects: Option<Collects>,
     /// What happened.
     pub event: NewEvent,
 }
@@ -88,6 +94,12 @@ pub struct Writes {
 pub enum Decision {
     /// It is done once this is written; the answer to give then.
     Write(Box<Writes>, String),
+    /// A purchase that waits for its payment once this is written.
+    Pend(Box<Writes>, Settling, String),
+    /// A purchase that will not be, once this is written.
+    Release(Box<Writes>, Refusal),
+    /// It waits for its payment still: how it stands.
+    Pending(String),
     /// It was done before: the same answer.
     Replay(String),
     /// There is nothing to do.
@@ -112,7 +124,11 @@ pub fn decide(
     {
         // The same answer for good, needing no more than authentication.
         let same = earlier.request_hash == request_hash;
-        return if same { Ok(Decision::Replay(earlier.answer.clone())) } else { Err(Refusal::KeyReused) };
+        return match (same, earlier.pending) {
+            (false, _) => Err(Refusal::KeyReused),
+            (true, false) => Ok(Decision::Replay(earlier.answer.clone())),
+            (true, true) => Ok(Decision::Pending(earlier.answer.clone())),
+        };
     }
     let organization = book.organizations.get(&command.organization());
     if organization.is_some_and(|o| o.linked_in_batch) {
@@ -123,8 +139,13 @@ pub fn decide(
         Act::Purchase { order, quote, key, request_hash } => {
             let priced = decide::price(book, order, standing, now)?;
             accept(book, order, quote.as_deref(), &priced, now)?;
-            Ok(buy(book, command, (key.as_str(), *request_hash), priced, now, ids))
+            let key = (key.as_str(), *request_hash);
+            if decide::collected(&priced.lines) {
+                return Ok(pending::begin(book, command, key, &priced, now, ids));
+            }
+            Ok(buy(book, command, key, priced, now, ids))
         }
+        Act::Settle { settling, outcome } => pending::settle(book, settling, outcome, now, ids),
         Act::SetUpBilling { organization, subscription } => {
             set_up(book, command, *organization, *subscription, standing, now, ids)
         }
@@ -166,26 +187,21 @@ fn accept(book: &Book, order: &Order, quote: Option<&str>, priced: &Priced, now:
             return Err(Refusal::PriceChanged(Box::new(quote_view(book, priced, now))));
         }
     }
-    let at_purchase = |line: &Line| line.offer.definition.collection == Collection::AtPurchase && !line.now.is_zero();
-    if let Some(place) = priced.lines.iter().position(at_purchase) {
-        let detail = "is paid when it is bought, which this installation cannot collect yet";
-        return Err(Refusal::invalid(format!("/items/{place}/offer"), detail));
-    }
     debug_assert!(!order.items.is_empty(), "an order has an item");
     Ok(())
 }
 
-pub(crate) fn event(command: &Command, kind: &'static str, at: Timestamp, public: &impl Serialize) -> NewEvent {
-    let private = command.caller.address.as_ref().map(|address| serde_json::json!({ "address": address }).to_string());
+/// An event of an organization, told by its caller; where the request came from stands apart, for it is personal.
+pub(crate) fn event(
+    caller: &Caller,
+    organization: OrganizationId,
+    kind: &'static str,
+    at: Timestamp,
+    public: &impl Serialize,
+) -> NewEvent {
+    let private = caller.address.as_ref().map(|address| serde_json::json!({ "address": address }).to_string());
     let public = serde_json::to_string(public).unwrap_or_default();
-    NewEvent {
-        kind,
-        organization: Some(command.organization()),
-        actor: Actor::User(command.caller.user),
-        at,
-        public,
-        private,
-    }
+    NewEvent { kind, organization: Some(organization), actor: Actor::User(caller.user), at, public, private }
 }
 
 /// A purchase as the audit trail keeps it: all that `purser verify` needs to prove its rows.
@@ -203,6 +219,9 @@ struct Completed {
     request: String,
     /// SHA-256 of what it found.
     found: String,
+    /// When it was decided, where it was paid before it was completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided_at: Option<String>,
     lines: Vec<CompletedLine>,
 }
 
@@ -222,7 +241,7 @@ struct Before {
 }
 
 /// An entitlement's state as the audit trail keeps it.
-#[derive(Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct State {
     committed: i64,
     next: i64,
@@ -251,6 +270,39 @@ impl From<&EntitlementRow> for State {
     }
 }
 
+impl State {
+    /// Its month.
+    pub(crate) fn month(&self) -> Month {
+        self.month
+    }
+
+    /// Whether the entitlement is still the one that this state was taken of. What nothing was paid of may be of an earlier
+    /// month, since nothing turned it.
+    pub(crate) fn is_of(&self, row: &EntitlementRow) -> bool {
+        (self.version, self.committed, self.next) == (row.version, row.committed, row.next)
+    }
+
+    /// The entitlement of this state, not written yet: with the version that it follows.
+    pub(crate) fn following(&self, before: &EntitlementRow) -> EntitlementRow {
+        EntitlementRow {
+            committed: self.committed,
+            next: self.next,
+            month: self.month,
+            accrued: self.accrued.clone(),
+            charged: self.charged,
+            installed: self.installed,
+            metered: self.metered,
+            cap: self.cap,
+            ..before.clone()
+        }
+    }
+}
+
+/// SHA-256 over a caller's key and the hash of its request.
+pub(crate) fn request_told(key: &str, request_hash: &[u8]) -> String {
+    hex::encode(Sha256::new().chain_update(key.as_bytes()).chain_update(request_hash).finalize())
+}
+
 fn buy(
     book: &mut Book,
     command: &Command,
@@ -259,36 +311,112 @@ fn buy(
     now: Timestamp,
     ids: &mut IdSource,
 ) -> Decision {
-    let organization = command.organization();
-    let caller = command.caller.clone();
     let id: PurchaseId = ids.next(now);
-    let (mut created, mut link) = (None, None);
-    let (subscription, payer) = match &priced.payment {
-        Payment::Linked(payer) => (payer.id, payer.clone()),
-        Payment::WillLink(payer) => {
-            link = Some((ids.next(now), payer.id));
-            (payer.id, payer.clone())
-        }
+    let (created, payer) = match &priced.payment {
+        Payment::Linked(payer) | Payment::WillLink(payer) => (None, payer.clone()),
         Payment::WillCreate(data, _) => {
             let subscription: SubscriptionId = ids.next(now);
-            created = Some(data.row(subscription, now));
-            link = Some((ids.next(now), subscription));
-            (subscription, data.payer(subscription))
+            (Some(data.row(subscription, now)), data.payer(subscription))
         }
         // `accept` has refused it.
         Payment::Missing => return Decision::Nothing,
     };
-
     // What is bought within a month is billed on the next first.
-    let bill = bill(Month::of(now).next(), payer.billed_through);
+    let bill = bill(Month::of(now).next(), payer.billed_through).into();
+    let (subscription, caller) = (payer.id, command.caller.clone());
+    let purchased = Purchased {
+        id,
+        caller: caller.clone(),
+        organization: command.organization(),
+        key: key.to_owned(),
+        request_hash,
+        payer,
+        created,
+        links: !matches!(priced.payment, Payment::Linked(_)),
+        lines: priced.lines,
+        rate: priced.rate,
+        bill,
+        decided_at: None,
+    };
     let mut body = priced.body;
     body.subscription = Some(subscription);
     body.budgets.clear();
-    let mut charges = Vec::new();
-    let mut told = Vec::with_capacity(priced.lines.len());
-    let mut rows = Vec::with_capacity(priced.lines.len());
-    let mut found = Found::new(&body, link.map(|(link, _)| link));
-    for mut line in priced.lines {
+    let (mut writes, answer, found) = make(book, purchased, now, ids, |made| {
+        let view = PurchaseView {
+            id,
+            at: now,
+            expires_at: quote::expiry(now),
+            body,
+            state: "completed",
+            subscription_created: made.created,
+            billing_set_up: made.links,
+            charges: made.charges.to_vec(),
+            purchased_by: caller.user,
+        };
+        serde_json::to_string(&view).unwrap_or_default()
+    });
+    let (key, answered) = (key.to_owned(), answer.clone());
+    writes.purchase =
+        Some(NewPurchase { id, subscription, key, request_hash, state: "completed", answer: answered, found });
+    Decision::Write(Box::new(writes), answer)
+}
+
+/// A purchase that is made now: at once, or because it was paid.
+#[derive(Debug)]
+pub(crate) struct Purchased {
+    /// Its id.
+    pub(crate) id: PurchaseId,
+    /// Who bought.
+    pub(crate) caller: Caller,
+    /// For whom.
+    pub(crate) organization: OrganizationId,
+    /// The caller's key.
+    pub(crate) key: String,
+    /// Hash of the request.
+    pub(crate) request_hash: [u8; 32],
+    /// Who pays.
+    pub(crate) payer: Payer,
+    /// The payer, where it comes into being by it.
+    pub(crate) created: Option<SubscriptionRow>,
+    /// Whether billing is set up by it.
+    pub(crate) links: bool,
+    /// What is bought.
+    pub(crate) lines: Vec<Line>,
+    /// Tax rate of what is charged.
+    pub(crate) rate: TaxRate,
+    /// What its charges are billed for.
+    pub(crate) bill: Occasion,
+    /// When it was decided, where it was paid before it is made.
+    pub(crate) decided_at: Option<Timestamp>,
+}
+
+/// What a purchase made, for its answer.
+#[derive(Debug)]
+pub(crate) struct Made<'a> {
+    /// Whether a payer came into being.
+    pub(crate) created: bool,
+    /// Whether billing was set up.
+    pub(crate) links: bool,
+    /// The charges.
+    pub(crate) charges: &'a [ChargeId],
+}
+
+/// Makes a purchase: link, quantities, charges, postings, its event and its answer; the purchase's own row is the caller's.
+pub(crate) fn make(
+    book: &mut Book,
+    purchased: Purchased,
+    now: Timestamp,
+    ids: &mut IdSource,
+    answer: impl FnOnce(Made<'_>) -> String,
+) -> (Writes, String, String) {
+    let Purchased { id, caller, organization, key, request_hash, payer, created, lines, rate, bill, .. } = purchased;
+    let subscription = payer.id;
+    let link: Option<(LinkId, SubscriptionId)> = purchased.links.then(|| (ids.next(now), subscription));
+    let (mut charges, mut charged) = (Vec::new(), Vec::new());
+    let mut told = Vec::with_capacity(lines.len());
+    let mut rows = Vec::with_capacity(lines.len());
+    let mut found = Found::new(undo::until(&book.policy, now), link.map(|(link, _)| link));
+    for mut line in lines {
         if line.after != line.before {
             line.after.version = line.before.version.saturating_add(1);
             line.after.changed_at = now;
@@ -310,24 +438,12 @@ fn buy(
             let share = partner_share(book, &line);
             let share = share.as_ref().map(|(publisher, part)| Share { publisher, part });
             let postings = postings_of_charge(charge, subscription, line.offer.id, line.now, share);
-            let tax_rate = priced.rate.clone();
-            let purchase = Some(id);
+            let (purchase, tax_rate) = (Some(id), rate.clone());
+            charged.push(charge);
             charges.push(NewCharge { id: charge, purchase, subscription, tax_rate, bill, line, postings });
         }
     }
-
-    let view = PurchaseView {
-        id,
-        at: now,
-        expires_at: quote::expiry(now),
-        body,
-        state: "completed",
-        subscription_created: created.is_some(),
-        billing_set_up: link.is_some(),
-        charges: charges.iter().map(|charge| charge.id).collect(),
-        purchased_by: caller.user,
-    };
-    let answer = serde_json::to_string(&view).unwrap_or_default();
+    let answer = answer(Made { created: created.is_some(), links: link.is_some(), charges: &charged });
     let found = serde_json::to_string(&found).unwrap_or_default();
     let told = Completed {
         purchase: id,
@@ -337,18 +453,18 @@ fn buy(
         link: link.map(|(link, _)| link),
         currency: payer.currency,
         answer: hex::encode(Sha256::digest(answer.as_bytes())),
-        request: hex::encode(Sha256::new().chain_update(key.as_bytes()).chain_update(request_hash).finalize()),
+        request: request_told(&key, &request_hash),
         found: hex::encode(Sha256::digest(found.as_bytes())),
+        decided_at: purchased.decided_at.map(kernel::rfc3339),
         lines: told,
     };
-    let event = event(command, "purchase.completed", now, &told);
+    let event = event(&caller, organization, "purchase.completed", now, &told);
 
-    let earlier = Earlier { request_hash: request_hash.to_vec(), answer: answer.clone() };
-    book.earlier.insert((caller.user, key.to_owned()), earlier);
+    let earlier = Earlier { request_hash: request_hash.to_vec(), answer: answer.clone(), pending: false };
+    book.earlier.insert((caller.user, key), earlier);
     let account = book.payers.entry(subscription).or_insert_with(|| PayerBook::new(payer));
+    account.owe(&charges);
     for charge in &charges {
-        let slot = account.unbilled.entry((charge.bill, priced.rate.clone())).or_insert(0);
-        *slot = slot.saturating_add(charge.line.now.minor());
         book.budgets.charge(subscription, organization, charge.line.after.month, charge.line.now.minor());
     }
     let held = book.organizations.get(&organization).filter(|_| link.is_some());
@@ -361,10 +477,10 @@ fn buy(
     }
     keep(book, organization, link.map(|(_, subscription)| subscription), rows.into_iter().map(|(_, row)| row), now);
 
-    let purchase = NewPurchase { id, subscription, key: key.to_owned(), request_hash, answer: answer.clone(), found };
-    let (caller, purchase, closed, undone) = (Some(caller), Some(purchase), Vec::new(), None);
-    let writes = Writes { caller, organization, at: now, created, link, purchase, charges, closed, undone, event };
-    Decision::Write(Box::new(writes), answer)
+    let (caller, purchase, closed, undone, collects) = (Some(caller), None, Vec::new(), None, None);
+    let writes =
+        Writes { caller, organization, at: now, created, link, purchase, charges, closed, undone, collects, event };
+    (writes, answer, found)
 }
 
 /// The publisher of a partner's offer and its part of a sale.
@@ -423,6 +539,9 @@ fn set_up(
     if held.link.is_some() {
         return Ok(Decision::Nothing);
     }
+    if let Some(hold) = held.held.values().find(|hold| hold.links) {
+        return Err(Refusal::PurchaseInProgress(hold.purchase));
+    }
     let link: LinkId = ids.next(now);
     let moved: Vec<_> = held.entitlements.values().map(|row| (row.offer, row.next)).collect();
     let told = serde_json::json!({ "link": link, "organization": organization, "subscription": subscription });
@@ -442,7 +561,8 @@ fn set_up(
         charges: Vec::new(),
         closed: Vec::new(),
         undone: None,
-        event: event(command, "billing.set_up", now, &told),
+        collects: None,
+        event: event(&command.caller, organization, "billing.set_up", now, &told),
     };
     Ok(Decision::Write(Box::new(writes), String::new()))
 }
@@ -469,6 +589,9 @@ fn install(
     if before.installed == on {
         return Ok(Decision::Nothing);
     }
+    if let Some(hold) = held.held.get(&offer.id) {
+        return Err(Refusal::PurchaseInProgress(hold.purchase));
+    }
     let version = before.version.saturating_add(1);
     let row = EntitlementRow { installed: on, version, changed_at: now, ..before };
     let told = serde_json::json!({ "organization": organization, "offer": offer.id, "after": State::from(&row) });
@@ -484,7 +607,8 @@ fn install(
         charges: Vec::new(),
         closed: Vec::new(),
         undone: None,
-        event: event(command, kind, now, &told),
+        collects: None,
+        event: event(&command.caller, organization, kind, now, &told),
     };
     Ok(Decision::Write(Box::new(writes), String::new()))
 }

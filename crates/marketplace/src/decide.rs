@@ -13,8 +13,8 @@ use crate::undo;
 use billing::new_subscription::NewSubscriptionFault;
 use billing::{Need, NewSubscription, Payer, Reason, ReasonCode, TaxRate, Totals};
 use kernel::{
-    ChargeBasis, ChargeInputs, CountryCode, Currency, Exact, Money, MoneyError, Month, Permission, Role, Step,
-    SubscriptionId, SubscriptionRole, Timestamp, grants,
+    ChargeBasis, ChargeInputs, CountryCode, Currency, Exact, Money, MoneyError, Month, Permission, PurchaseId, Role,
+    Step, SubscriptionId, SubscriptionRole, Timestamp, grants,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -156,12 +156,23 @@ pub fn price(book: &Book, order: &Order, standing: &Standing, now: Timestamp) ->
     }
     let weighed = budget::weigh(book, order.organization, &payment, (&lines, standing), month)?;
     blockers.extend(weighed.exceeded.map(Refusal::BudgetExceeded));
+    if let Some(purchase) = holder(organization, &lines, &payment) {
+        let place = blockers.iter().take_while(|one| matches!(one, Refusal::PermissionDenied { .. })).count();
+        blockers.insert(place, Refusal::PurchaseInProgress(purchase));
+    }
     let provisional = payment.payer().is_none();
     let rates = (rate.clone(), next_rate);
     let account = payment.payer().and_then(|payer| book.payers.get(&payer.id)).filter(|_| sees_bill(standing));
     let mut body = body(book, order, (&payment, account), &lines, rates, (country, provisional), now, &blockers)?;
     body.budgets = weighed.views;
     Ok(Priced { payment, lines, rate, body, blockers, changed_since })
+}
+
+/// The pending purchase that holds one of the offers, or is about to set up billing as this one would.
+fn holder(organization: &OrganizationBook, lines: &[Line], payment: &Payment) -> Option<PurchaseId> {
+    let offers = lines.iter().find_map(|line| organization.held.get(&line.offer.id));
+    let links = || organization.held.values().find(|hold| hold.links && !matches!(payment, Payment::Linked(_)));
+    offers.or_else(links).map(|hold| hold.purchase)
 }
 
 /// The organization, if the caller may know of it.
@@ -233,7 +244,9 @@ fn choose_payer(
                 NewSubscriptionFault::Field(field, why) => {
                     Refusal::invalid(format!("/billing/new_subscription/{field}"), why)
                 }
-                NewSubscriptionFault::Declined(reason) => Refusal::PaymentDeclined(reason),
+                NewSubscriptionFault::Declined(reason) => {
+                    Refusal::PaymentDeclined { reason: reason.to_owned(), url: None }
+                }
             })?;
             let payer = data.payer(SubscriptionId::from_uuid(uuid::Uuid::nil()));
             Ok(Payment::WillCreate(data.clone(), payer))
@@ -264,10 +277,21 @@ pub fn need(policy: &Policy, offer: &Offer, currency: Currency, country: Country
     let free = offer.is_free();
     Need {
         partner: !free && offer.definition.publisher.as_str() != policy.platform_publisher,
-        at_purchase: !free && offer.definition.collection == Collection::AtPurchase,
+        at_purchase: !free && collects(offer),
         priced: free || offer.prices.contains_key(&currency),
         served: offer.serves(country),
     }
+}
+
+/// Whether an offer's part of the month is paid when it is bought. What is metered is billed afterwards.
+fn collects(offer: &Offer) -> bool {
+    offer.definition.collection == Collection::AtPurchase && offer.definition.kind != OfferKind::LoadTesting
+}
+
+/// Whether a purchase of these lines is paid at once: all of it where one line is, so that what the quote shows as `now` is
+/// what the card is asked for.
+pub(crate) fn collected(lines: &[Line]) -> bool {
+    lines.iter().any(|line| collects(&line.offer) && !line.now.is_zero())
 }
 
 pub(crate) fn grows(line: &Line) -> bool {
@@ -393,7 +417,7 @@ fn body(
     let total = |part: fn(&Line) -> Money, rate: &TaxRate| {
         Totals::of(lines.iter().map(|line| (rate.clone(), part(line))), currency).map_err(too_large)
     };
-    let at_purchase = lines.iter().any(|line| line.offer.definition.collection == Collection::AtPurchase);
+    let at_purchase = collected(lines);
     Ok(QuoteBody {
         organization: order.organization,
         subscription: match payment {
@@ -409,7 +433,8 @@ fn body(
             totals: next_invoice(book, account, lines, (&rate, &next_rate), currency, now)?,
         },
         collected: if at_purchase { "now" } else { "on_invoice" },
-        undo_until: undo::until(&book.policy, now),
+        // What is paid at once has an invoice, which only a credit note corrects.
+        undo_until: if at_purchase { now } else { undo::until(&book.policy, now) },
         undo_keeps: undo::keeps(lines, currency).map_err(too_large)?,
         allowed: blockers.is_empty(),
         reasons: blockers.iter().flat_map(reasons).collect(),
@@ -423,6 +448,7 @@ fn reasons(blocker: &Refusal) -> Vec<Reason> {
         Refusal::BillingSetupRequired => vec![ReasonCode::BillingSetupRequired.into()],
         Refusal::NotEligible(reasons) => reasons.clone(),
         Refusal::BudgetExceeded(_) => vec![ReasonCode::BudgetExceeded.into()],
+        Refusal::PurchaseInProgress(_) => vec![ReasonCode::PurchaseInProgress.into()],
         _ => Vec::new(),
     }
 }
@@ -449,7 +475,8 @@ fn next_invoice(
     currency: Currency,
     now: Timestamp,
 ) -> Result<Totals, Refusal> {
-    let mut amounts: Vec<(TaxRate, Money)> = lines.iter().map(|line| (rate.clone(), line.now)).collect();
+    let waiting = if collected(lines) { &[] } else { lines };
+    let mut amounts: Vec<(TaxRate, Money)> = waiting.iter().map(|line| (rate.clone(), line.now)).collect();
     let mut renewals = account.map(|payer| payer.renewals.clone()).unwrap_or_default();
     if let Some(payer) = account {
         // What waits for this month's own bill is on the one before.

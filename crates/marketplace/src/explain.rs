@@ -44,7 +44,7 @@ pub async fn explain_invoice(reads: &impl Reads, id: InvoiceId) -> Result<Option
         ("subscription", row.subscription.to_string()),
         ("issued", row.issued_on.to_string()),
         ("to be paid by", row.due_on.to_string()),
-        ("for the first of", row.bill.to_string()),
+        (if row.bill.month().is_some() { "for the first of" } else { "for" }, row.bill.to_string()),
     ];
     for (name, value) in head {
         let _ = writeln!(text, "  {name:<16} {value}");

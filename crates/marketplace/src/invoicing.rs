@@ -8,7 +8,7 @@ use billing::collection::{self, Desk};
 use billing::dunning::Schedule;
 use billing::invoice::{BilledTo, Document, Seller, Sums, counter, number, postings};
 use chrono::{Datelike, TimeDelta};
-use kernel::{IdSource, InvoiceId, Month, SubscriptionId, Timestamp};
+use kernel::{IdSource, InvoiceId, Month, Occasion, SubscriptionId, Timestamp};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -129,8 +129,9 @@ async fn issue_some(
 
 /// An invoice that gets its number when all of its transaction are known.
 struct Drafted<'a> {
+    id: InvoiceId,
     payer: &'a SubscriptionRow,
-    bill: Month,
+    bill: Occasion,
     sums: Sums,
 }
 
@@ -154,7 +155,7 @@ async fn issue(
             let sums = sums.map_err(|_| StoreError::corrupt(format!("{} owes too much", payer.id)))?;
             // No line that is not nothing, no invoice.
             if sums.taxes.iter().any(|sum| sum.net != 0) {
-                drafted.push(Drafted { payer, bill, sums });
+                drafted.push(Drafted { id: ids.next(now), payer, bill: bill.into(), sums });
             }
         }
     }
@@ -169,7 +170,7 @@ async fn issue(
     let catalogue = Catalogue::load(tx).await?;
     let (waiting, mut frozen) = (waiting(tx, &drafted).await?, Vec::new());
     for ((place, draft), waiting) in (first..).zip(&drafted).zip(waiting) {
-        let invoice = new_invoice(terms, draft, place, now, ids)?;
+        let invoice = new_invoice(terms, draft, place, now)?;
         let lines = freeze(invoice.id, waiting, &catalogue, &draft.sums)?;
         events.push(told(&invoice, draft, &lines));
         rows.push((invoice, postings(draft.payer.id, draft.payer.country, &draft.sums)));
@@ -200,7 +201,7 @@ async fn settle(
 
 /// What waits for each of the invoices.
 async fn waiting(tx: &Tx, drafted: &[Drafted<'_>]) -> Result<Vec<Vec<WaitingLine>>, StoreError> {
-    let bills: Vec<_> = drafted.iter().map(|draft| (draft.payer.id, draft.bill)).collect();
+    let bills: Vec<_> = drafted.iter().filter_map(|draft| Some((draft.payer.id, draft.bill.month()?))).collect();
     let mut waiting: Vec<Vec<WaitingLine>> = drafted.iter().map(|_| Vec::new()).collect();
     for line in lines::waiting(tx, &bills).await? {
         if let Some(lines) = waiting.get_mut(line.bill) {
@@ -210,13 +211,42 @@ async fn waiting(tx: &Tx, drafted: &[Drafted<'_>]) -> Result<Vec<Vec<WaitingLine
     Ok(waiting)
 }
 
-fn new_invoice(
+/// What a purchase that was paid is billed with.
+#[derive(Debug)]
+pub(crate) struct OfPurchase<'a> {
+    /// The id that its invoice has.
+    pub(crate) invoice: InvoiceId,
+    /// Who paid.
+    pub(crate) payer: &'a SubscriptionRow,
+    /// The purchase, for which it is.
+    pub(crate) bill: Occasion,
+    /// Its charges.
+    pub(crate) lines: Vec<WaitingLine>,
+}
+
+/// Issues the invoice of a purchase that was paid at once; nothing is to be done about it any more. Its number's
+/// counter is the last lock of the transaction.
+pub(crate) async fn issue_for_purchase(
+    tx: &Tx,
     terms: &Terms,
-    draft: &Drafted<'_>,
-    place: i64,
+    catalogue: &Catalogue,
+    purchase: OfPurchase<'_>,
     now: Timestamp,
-    ids: &mut IdSource,
-) -> Result<InvoiceRow, StoreError> {
+) -> Result<(InvoiceRow, NewEvent), StoreError> {
+    let OfPurchase { invoice: id, payer, bill, lines } = purchase;
+    let sums = Sums::of(lines.iter().map(|line| (line.tax_rate.clone(), line.amount)), payer.currency);
+    let sums = sums.map_err(|_| StoreError::corrupt(format!("{bill} costs too much")))?;
+    let draft = Drafted { id, payer, bill, sums };
+    let place = invoices::next_numbers(tx, &counter(&terms.series, now.date_naive().year()), 1).await?;
+    let invoice = InvoiceRow { due_on: now.date_naive(), next_on: None, ..new_invoice(terms, &draft, place, now)? };
+    let lines = freeze(id, lines, catalogue, &draft.sums)?;
+    let event = told(&invoice, &draft, &lines);
+    invoices::insert(tx, &[(invoice.clone(), postings(payer.id, payer.country, &draft.sums))]).await?;
+    lines::insert(tx, &lines).await?;
+    Ok((invoice, event))
+}
+
+fn new_invoice(terms: &Terms, draft: &Drafted<'_>, place: i64, now: Timestamp) -> Result<InvoiceRow, StoreError> {
     let (row, sums, bill) = (draft.payer, &draft.sums, draft.bill);
     let issued_on = now.date_naive();
     let card = row.payment_method == "card";
@@ -226,7 +256,7 @@ fn new_invoice(
     let profile: Profile = serde_json::from_str(&row.profile).map_err(unreadable)?;
     let payer = BilledTo { name: row.name.clone(), country: row.country, profile };
     Ok(InvoiceRow {
-        id: ids.next::<InvoiceId>(now),
+        id: draft.id,
         subscription: row.id,
         bill,
         number: number(&terms.series, issued_on.year(), place),

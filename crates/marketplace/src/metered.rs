@@ -152,7 +152,7 @@ pub(crate) fn close(
             let share = partner_share(book, &line);
             let share = share.as_ref().map(|(publisher, part)| Share { publisher, part });
             let postings = postings_of_charge(id, payer.id, offer.id, amount, share);
-            let bill = billing::invoice::bill(came, payer.billed_through);
+            let bill = billing::invoice::bill(came, payer.billed_through).into();
             NewCharge { id, purchase: None, subscription: payer.id, tax_rate: rate, bill, line, postings }
         }));
     }

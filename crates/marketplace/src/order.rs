@@ -1,7 +1,10 @@
 //! What a buyer asks for, as the wire says it and as the decision takes it.
 
 use billing::NewSubscription;
-use kernel::{Currency, IdempotencyKey, Month, OrganizationId, PurchaseId, SubscriptionId, Timestamp, UserId};
+use billing::payment::Outcome;
+use kernel::{
+    Currency, IdempotencyKey, Month, OrganizationId, PaymentId, PurchaseId, SubscriptionId, Timestamp, UserId,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -213,6 +216,19 @@ impl Caller {
     }
 }
 
+/// A purchase that waits for its payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settling {
+    /// The purchase.
+    pub purchase: PurchaseId,
+    /// What the provider is asked for.
+    pub payment: PaymentId,
+    /// For whom.
+    pub organization: OrganizationId,
+    /// Who pays, or will.
+    pub payer: SubscriptionId,
+}
+
 /// A command for the till.
 #[derive(Clone, Debug)]
 pub struct Command {
@@ -249,6 +265,13 @@ pub enum Act {
         organization: OrganizationId,
         /// The month, at the latest the present one.
         until: Month,
+    },
+    /// Records what came of asking for the payment of a purchase: it is completed or released.
+    Settle {
+        /// Which.
+        settling: Settling,
+        /// What came of it.
+        outcome: Outcome,
     },
     /// Resumes what is suspended, if the payer pays again.
     Resume {
@@ -299,6 +322,21 @@ impl Command {
         Self { caller: Caller::nobody(), act: Act::Resume { organization } }
     }
 
+    /// Records what came of asking for the payment of a purchase; nobody asks for it.
+    #[must_use]
+    pub fn settle(settling: Settling, outcome: Outcome) -> Self {
+        Self { caller: Caller::nobody(), act: Act::Settle { settling, outcome } }
+    }
+
+    /// The purchase that it settles.
+    #[must_use]
+    pub fn settles(&self) -> Option<PurchaseId> {
+        match &self.act {
+            Act::Settle { settling, .. } => Some(settling.purchase),
+            _ => None,
+        }
+    }
+
     /// What it needs to know.
     #[must_use]
     pub fn ask(&self) -> store::till::Ask {
@@ -307,10 +345,11 @@ impl Command {
             Act::Purchase { order, key, .. } => (key.as_str().to_owned(), order.chosen()),
             Act::SetUpBilling { subscription, .. } => (String::new(), Some(*subscription)),
             Act::Undo { subscription, .. } => (String::new(), Some(*subscription)),
+            Act::Settle { settling, .. } => (String::new(), Some(settling.payer)),
             Act::Install { .. } | Act::Turn { .. } | Act::Resume { .. } => (String::new(), None),
         };
         // What is charged by itself is charged whatever else its payer owes.
-        let bill = !matches!(self.act, Act::Turn { .. } | Act::Resume { .. });
+        let bill = !matches!(self.act, Act::Turn { .. } | Act::Resume { .. } | Act::Settle { .. });
         store::till::Ask { organization: self.organization(), actor, key, chosen, bill }
     }
 
@@ -333,6 +372,7 @@ impl Command {
             | Act::Undo { organization, .. }
             | Act::Turn { organization, .. }
             | Act::Resume { organization } => *organization,
+            Act::Settle { settling, .. } => settling.organization,
         }
     }
 }

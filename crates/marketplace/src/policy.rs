@@ -1,5 +1,6 @@
 //! What the operator's configuration says that decisions depend on.
 
+use crate::invoicing::Terms;
 use billing::{PaymentMethods, TaxRates};
 use kernel::Currency;
 
@@ -16,6 +17,8 @@ pub struct Policy {
     pub methods: PaymentMethods,
     /// Hours within which a purchase can be undone; 0: never.
     pub undo_hours: i64,
+    /// How invoices are issued, those of purchases that are paid at once too.
+    pub terms: Terms,
     /// Key of the seal on quotes.
     pub quote_key: [u8; 32],
 }

@@ -131,7 +131,7 @@ pub struct PurchaseView {
     /// The quote.
     #[serde(flatten)]
     pub body: QuoteBody,
-    /// `completed` in the stored answer; [`shown`] says what it is.
+    /// `completed` in the stored answer, or `pending` until it is paid; [`shown`] says what it is.
     pub state: &'static str,
     /// Whether a subscription was created.
     pub subscription_created: bool,
@@ -184,9 +184,13 @@ pub fn alone(answer: &str) -> Result<String, serde_json::Error> {
         let amount = purchase.pointer(&format!("/{part}/{name}")).cloned();
         serde_json::from_value::<Money>(amount.unwrap_or_default())
     };
+    // What is paid at once is not on the next invoice.
+    let at_once = purchase.get("collected").is_some_and(|collected| collected == "now");
     let mut sums = Vec::new();
     for name in ["net", "tax", "total"] {
-        let sum = own("now", name)?.checked_add(own("renewal", name)?).map_err(serde::ser::Error::custom)?;
+        let (now, renewal) = (own("now", name)?, own("renewal", name)?);
+        let sum = if at_once { Ok(renewal) } else { now.checked_add(renewal) };
+        let sum = sum.map_err(serde::ser::Error::custom)?;
         sums.push((name.to_owned(), serde_json::to_value(sum)?));
     }
     if let Some(next) = purchase.get_mut("next_invoice").and_then(serde_json::Value::as_object_mut) {
@@ -210,6 +214,7 @@ struct Sealed<'a> {
     lines: Vec<(&'a str, i64, i64, Money, Money, &'a str)>,
     now: Totals,
     renewal: Totals,
+    collected: &'a str,
 }
 
 /// How a metered line is switched, and its cap; empty for others. Quantities and amounts do not tell.
@@ -233,6 +238,7 @@ pub fn seal(key: &[u8; 32], expires: Timestamp, payer: &str, body: &QuoteBody) -
             .collect(),
         now: body.now,
         renewal: body.renewal.totals,
+        collected: body.collected,
     };
     let text = serde_json::to_vec(&sealed).unwrap_or_default();
     // HMAC fills a short key up with zeros to its block; doing so here makes a call that cannot fail.

@@ -65,7 +65,7 @@ fn purchase_row(record: &mut Record, write: &Writes) {
         caller.user.uuid().into(),
         purchase.key.as_str().into(),
         purchase.request_hash.to_vec().into(),
-        "completed".into(),
+        purchase.state.into(),
         purchase.answer.as_str().into(),
         micros(write.at).into(),
         purchase.found.as_str().into(),
@@ -96,8 +96,11 @@ fn charge_rows(
             charge.bill.to_string().into(),
             at.into(),
         ]);
-        let sum = unbilled.entry((charge.subscription, charge.bill, charge.tax_rate.as_str().to_owned())).or_insert(0);
-        *sum = sum.saturating_add(line.now.minor());
+        // What is paid at once waits for no bill.
+        if let Some(month) = charge.bill.month() {
+            let sum = unbilled.entry((charge.subscription, month, charge.tax_rate.as_str().to_owned())).or_insert(0);
+            *sum = sum.saturating_add(line.now.minor());
+        }
         if book.payers.get(&charge.subscription).is_some_and(|account| account.payer.budgeted) {
             let key = (charge.subscription, write.organization, line.after.month);
             let sum = record.budgeted.entry(key).or_insert(0);

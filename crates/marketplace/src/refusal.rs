@@ -126,8 +126,15 @@ pub enum Refusal {
     KeyReused,
     /// The purchase cannot be undone.
     CannotUndo(CannotUndo),
+    /// A purchase that waits for its payment holds this.
+    PurchaseInProgress(PurchaseId),
     /// The card was declined.
-    PaymentDeclined(&'static str),
+    PaymentDeclined {
+        /// Why, in the provider's word.
+        reason: String,
+        /// Where the payer can authenticate it.
+        url: Option<String>,
+    },
     /// Fields that cannot be taken.
     Invalid(Vec<FieldFault>),
 }

@@ -55,13 +55,16 @@ pub(crate) fn resume(
     if !payer.status.pays() {
         return None;
     }
-    let suspended = held.entitlements.values().filter(|row| row.month == month && row.committed < row.next);
+    // What a purchase holds resumes once that is settled.
+    let free = |row: &&EntitlementRow| !held.held.contains_key(&row.offer);
+    let suspended =
+        held.entitlements.values().filter(|row| row.month == month && row.committed < row.next).filter(free);
     let decided: Vec<Line> = suspended.filter_map(|row| resumed(book, row, &payer, now)).collect();
     if decided.is_empty() {
         return None;
     }
     let tax_rate = book.policy.taxes.on(payer.country, now.date_naive());
-    let bill = bill(month.next(), payer.billed_through);
+    let bill = bill(month.next(), payer.billed_through).into();
     let (mut lines, mut charges, mut after) = (Vec::with_capacity(decided.len()), Vec::new(), Vec::new());
     for line in decided {
         let charge: Option<ChargeId> = (!line.now.is_zero()).then(|| ids.next(now));
@@ -95,8 +98,9 @@ pub(crate) fn resume(
         private: None,
     };
     let (caller, created, link, purchase, closed) = (None, None, None, None, Vec::new());
+    let (undone, collects) = (None, None);
     let writes =
-        Writes { caller, organization, at: now, created, link, purchase, charges, closed, undone: None, event };
+        Writes { caller, organization, at: now, created, link, purchase, charges, closed, undone, collects, event };
     Some(Decision::Write(Box::new(writes), String::new()))
 }
 

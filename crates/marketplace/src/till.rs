@@ -6,12 +6,14 @@
 
 use crate::book::{Book, Standing};
 use crate::catalogue::Catalogue;
-use crate::command::{Decision, decide};
-use crate::order::Command;
+use crate::command::{Decision, Writes, decide};
+use crate::order::{Command, Settling};
+use crate::pending::{self, Collects};
 use crate::policy::Policy;
 use crate::queue::{self, Batch, Queue};
 use crate::record::record;
 use crate::refusal::Refusal;
+use crate::settling;
 use crate::shelf::Shelf;
 use crate::turn::turn;
 use crate::undo;
@@ -46,6 +48,10 @@ pub enum Answer {
     Done(String),
     /// It was done before under the same key: the same body.
     Replayed(String),
+    /// A purchase waits for its payment, which is to be asked for; how it stands.
+    Asked(Settling, String),
+    /// It waits for its payment still: how it stands.
+    Pending(String),
     /// There was nothing to do.
     Nothing,
 }
@@ -361,10 +367,16 @@ async fn attempt(shared: &Shared, commands: &[&Command]) -> Result<Verdict, Stor
             book.budgets.hold(store::budgets::load(&tx, &scopes, months).await?);
         }
         book.undoing = undo::load(&tx, commands).await?;
-        let (verdict, rows) = settle(shared, &mut book, commands, &standings, now);
+        for purchase in commands.iter().filter_map(|command| command.settles()) {
+            book.collections.extend(pending::load(&tx, purchase).await?);
+        }
+        let (verdict, rows, collects) = settle(shared, &mut book, commands, &standings, now);
         let anything = rows.is_some();
         if let Some(rows) = rows {
             store::till::record(&tx, rows).await?;
+        }
+        if !collects.is_empty() {
+            settling::write(&tx, &book, collects, now, &mut shared.ids.clone()).await?;
         }
         Ok((verdict, anything))
     };
@@ -381,14 +393,15 @@ async fn attempt(shared: &Shared, commands: &[&Command]) -> Result<Verdict, Stor
     }
 }
 
-/// Decides each command in turn against the same book; the replies, and the rows to write where there are any.
+/// Decides each command in turn against the same book; the replies, the rows to write where there are any, and what else is
+/// to be written of purchases that are paid at once.
 fn settle(
     shared: &Shared,
     book: &mut Book,
     commands: &[&Command],
     standings: &[Standing],
     now: Timestamp,
-) -> (Verdict, Option<Record>) {
+) -> (Verdict, Option<Record>, Vec<Collects>) {
     let mut ids = shared.ids.clone();
     let mut writes = Vec::with_capacity(commands.len());
     let mut settled = Vec::with_capacity(commands.len());
@@ -399,6 +412,15 @@ fn settle(
                 writes.push(*write);
                 Some(Ok(Answer::Done(body)))
             }
+            Ok(Decision::Pend(write, settling, body)) => {
+                writes.push(*write);
+                Some(Ok(Answer::Asked(settling, body)))
+            }
+            Ok(Decision::Release(write, refusal)) => {
+                writes.push(*write);
+                Some(Err(refusal))
+            }
+            Ok(Decision::Pending(body)) => Some(Ok(Answer::Pending(body))),
             Ok(Decision::Replay(body)) => Some(Ok(Answer::Replayed(body))),
             Ok(Decision::Nothing) => Some(Ok(Answer::Nothing)),
             Ok(Decision::NextBatch) => None,
@@ -406,6 +428,7 @@ fn settle(
         });
     }
     let touched = writes.iter().map(|write| write.organization).collect();
+    let collects = writes.iter_mut().filter_map(|write: &mut Writes| write.collects.take()).collect();
     let rows = (!writes.is_empty()).then(|| record(book, writes, &mut ids, now, shared.origin));
-    (Verdict { settled, touched }, rows)
+    (Verdict { settled, touched }, rows, collects)
 }

@@ -112,7 +112,7 @@ fn one(
             let share = share.as_ref().map(|(publisher, part)| Share { publisher, part });
             let postings = postings_of_charge(id, payer.id, line.offer.id, line.now, share);
             let (subscription, tax_rate) = (payer.id, rate.clone());
-            let (bill, line) = (bill(month, payer.billed_through), line.clone());
+            let (bill, line) = (bill(month, payer.billed_through).into(), line.clone());
             charges.push(NewCharge { id, purchase: None, subscription, tax_rate, bill, line, postings });
             id
         });
@@ -148,7 +148,8 @@ fn one(
         private: None,
     };
     let (caller, created, link, purchase) = (None, None, None, None);
-    Some(Writes { caller, organization, at: now, created, link, purchase, charges, closed, undone: None, event })
+    let (undone, collects) = (None, None);
+    Some(Writes { caller, organization, at: now, created, link, purchase, charges, closed, undone, collects, event })
 }
 
 /// What the payer will be billed for it, and no longer for what was used and is closed.
@@ -160,9 +161,8 @@ pub(crate) fn owe(book: &mut Book, organization: OrganizationId, charges: &[NewC
             account.close(*offer, *month, count.used);
         }
     }
+    account.owe(charges);
     for charge in charges {
-        let sum = account.unbilled.entry((charge.bill, charge.tax_rate.clone())).or_insert(0);
-        *sum = sum.saturating_add(charge.line.now.minor());
         book.budgets.charge(charge.subscription, organization, charge.line.after.month, charge.line.now.minor());
     }
 }

@@ -8,7 +8,7 @@ use crate::command::{Decision, NewCharge, State, Writes, event, keep};
 use crate::decide::{Line, visible};
 use crate::order::{Act, Caller, Command};
 use crate::policy::Policy;
-use crate::quote::{self, QuoteBody, Undone};
+use crate::quote::{self, Undone};
 use crate::refusal::{CannotUndo, Refusal, Scope};
 use billing::{Payer, TaxRate};
 use chrono::TimeDelta;
@@ -93,9 +93,9 @@ struct FoundLine {
 }
 
 impl Found {
-    /// Of a purchase that says `body` and makes a link.
-    pub(crate) fn new(body: &QuoteBody, link: Option<LinkId>) -> Self {
-        Self { until: rfc3339(body.undo_until), link, lines: Vec::new() }
+    /// Of a purchase that can be undone until then, and makes a link.
+    pub(crate) fn new(until: Timestamp, link: Option<LinkId>) -> Self {
+        Self { until: rfc3339(until), link, lines: Vec::new() }
     }
 
     /// Keeps what was there before a line that changes it.
@@ -186,7 +186,8 @@ impl Undoing {
     /// says so here.
     fn is_settled(&self) -> bool {
         let through = self.payer.billed_through.map(|month| month.to_string()).unwrap_or_default();
-        self.charges.iter().any(|charge| charge.bill <= through)
+        // What was paid at once has an invoice of its own.
+        self.charges.iter().any(|charge| charge.bill.parse::<Month>().is_err() || charge.bill <= through)
     }
 }
 
@@ -259,7 +260,7 @@ pub(crate) fn undo(
         undone: hex::encode(Sha256::digest(undone.as_bytes())),
         lines: told,
     };
-    let event = event(command, "purchase.undone", now, &told);
+    let event = event(&command.caller, organization, "purchase.undone", now, &told);
     book_back(book, organization, &undoing, &charges, unlinked.is_some());
     if let Some(undoing) = book.undoing.get_mut(&purchase) {
         undoing.row.undone.clone_from(&undone);
@@ -268,8 +269,9 @@ pub(crate) fn undo(
     let kept = key.map(|key| (route(&command.caller, purchase, key), kept(&answer)));
     let row = UndoneRow { purchase, undone, at: now, unlinked, kept };
     let (caller, created, link, purchase, closed) = (Some(command.caller.clone()), None, None, None, Vec::new());
-    let undone = Some(row);
-    let writes = Writes { caller, organization, at: now, created, link, purchase, charges, closed, undone, event };
+    let (undone, collects) = (Some(row), None);
+    let writes =
+        Writes { caller, organization, at: now, created, link, purchase, charges, closed, undone, collects, event };
     Ok(Decision::Write(Box::new(writes), answer))
 }
 
@@ -294,6 +296,9 @@ fn may(book: &Book, undoing: &Undoing, user: UserId, standing: &Standing) -> Res
 /// What it found, if nothing keeps it from being undone.
 fn stands(book: &Book, undoing: &Undoing, now: Timestamp) -> Result<Found, Refusal> {
     let refused = |why| Err(Refusal::CannotUndo(why));
+    if undoing.row.state == "pending" {
+        return Err(Refusal::PurchaseInProgress(undoing.row.id));
+    }
     let Some(found) = &undoing.found else { return refused(CannotUndo::NotKept) };
     if undoing.is_settled() {
         return refused(CannotUndo::Invoiced);
@@ -303,6 +308,10 @@ fn stands(book: &Book, undoing: &Undoing, now: Timestamp) -> Result<Found, Refus
         return refused(CannotUndo::TooLate { until });
     }
     let held = book.organizations.get(&undoing.row.organization).ok_or(Refusal::NotFound("purchase"))?;
+    // What waits for its payment builds on what is there now.
+    if let Some(hold) = found.lines.iter().find_map(|line| held.held.get(&line.offer)) {
+        return Err(Refusal::PurchaseInProgress(hold.purchase));
+    }
     for line in &found.lines {
         let offer = || book.catalogue.offer(line.offer).map(|offer| offer.slug.to_string()).unwrap_or_default();
         let Some(row) = held.entitlements.get(&line.offer) else {
@@ -422,10 +431,7 @@ fn undone(
 /// Brings the book up to date, but for what the organization has.
 fn book_back(book: &mut Book, organization: OrganizationId, undoing: &Undoing, charges: &[NewCharge], unlinked: bool) {
     if let Some(account) = book.payers.get_mut(&undoing.row.subscription) {
-        for charge in charges {
-            let sum = account.unbilled.entry((charge.bill, charge.tax_rate.clone())).or_insert(0);
-            *sum = sum.saturating_add(charge.line.now.minor());
-        }
+        account.owe(charges);
     }
     let Some(held) = book.organizations.get_mut(&organization) else { return };
     if let Some(account) = held.link.and_then(|link| book.payers.get_mut(&link)) {

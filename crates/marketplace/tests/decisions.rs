@@ -50,6 +50,17 @@ impl Shop {
             taxes,
             methods: PaymentMethods { invoice: true, simulated: true, stripe: false },
             undo_hours: 24,
+            terms: marketplace::invoicing::Terms {
+                seller: billing::invoice::Seller {
+                    name: "Platform".into(),
+                    country: "DE".parse().unwrap(),
+                    address: String::new(),
+                    tax_id: String::new(),
+                },
+                series: "P".into(),
+                due_days: 30,
+                schedule: billing::dunning::Schedule::default(),
+            },
             quote_key: [3; 32],
         });
         let payer = Payer {
@@ -75,6 +86,7 @@ impl Shop {
             link: linked.then_some(subscription),
             linked_in_batch: false,
             entitlements: BTreeMap::new(),
+            held: BTreeMap::new(),
             used: BTreeMap::new(),
             last_fact: Timestamp::UNIX_EPOCH,
         };
@@ -84,6 +96,7 @@ impl Shop {
             organizations: HashMap::from([(organization, held)]),
             payers: HashMap::from([(subscription, PayerBook::new(payer))]),
             budgets: Budgets::default(),
+            collections: HashMap::new(),
             earlier: HashMap::new(),
             undoing: HashMap::new(),
             changed: HashSet::new(),

@@ -6,7 +6,9 @@ use crate::subscriptions::SubscriptionRow;
 use crate::till::TRANSFERS;
 use crate::{Reads, StoreError, Tx};
 use chrono::NaiveDate;
-use kernel::{Currency, Id, InvoiceId, Month, OfferId, OrganizationId, SubscriptionId, Timestamp, micros, parse_date};
+use kernel::{
+    Currency, Id, InvoiceId, Month, Occasion, OfferId, OrganizationId, SubscriptionId, Timestamp, micros, parse_date,
+};
 use sea_orm::{QueryResult, Value};
 use std::collections::HashMap;
 
@@ -17,8 +19,8 @@ pub struct InvoiceRow {
     pub id: InvoiceId,
     /// Who owes it.
     pub subscription: SubscriptionId,
-    /// The month on whose first day it is for.
-    pub bill: Month,
+    /// What it is for.
+    pub bill: Occasion,
     /// Its number, without gaps in its series and year.
     pub number: String,
     /// The day of issue.

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod budgets;
 pub mod catalogue;
 pub mod checkouts;
+pub mod collections;
 pub mod coming;
 pub mod db;
 pub mod entitlements;

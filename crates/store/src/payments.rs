@@ -4,7 +4,9 @@
 use crate::row::Row;
 use crate::{Reads, StoreError, Tx};
 use chrono::NaiveDate;
-use kernel::{AllocationId, Currency, Id, InvoiceId, PaymentId, SubscriptionId, Timestamp, micros, parse_date};
+use kernel::{
+    AllocationId, Currency, Id, InvoiceId, PaymentId, PurchaseId, SubscriptionId, Timestamp, micros, parse_date,
+};
 use sea_orm::QueryResult;
 use uuid::Uuid;
 
@@ -35,6 +37,8 @@ pub struct PaymentRow {
     pub amount: i64,
     /// Its currency.
     pub currency: Currency,
+    /// The purchase that it pays, where it was asked for one (R-44).
+    pub purchase: Option<PurchaseId>,
     /// The day it came in; none before.
     pub received_on: Option<NaiveDate>,
     /// When it was asked or recorded.
@@ -44,7 +48,7 @@ pub struct PaymentRow {
 }
 
 const PAYMENT: &str = "SELECT id, subscription_id, provider, state, token, reference, reason, url, invoice_id, attempt, \
-     amount, currency, received_on, asked_at, settled_at FROM payments";
+     amount, currency, purchase_id, received_on, asked_at, settled_at FROM payments";
 
 /// A day that may be empty.
 fn day(row: &QueryResult, column: &str) -> Result<Option<NaiveDate>, StoreError> {
@@ -60,6 +64,7 @@ fn text(day: Option<NaiveDate>) -> String {
 pub(crate) fn payment(row: &QueryResult) -> Result<PaymentRow, StoreError> {
     let settled_at = row.int("settled_at")?;
     let invoice: InvoiceId = row.id("invoice_id")?;
+    let purchase: PurchaseId = row.id("purchase_id")?;
     Ok(PaymentRow {
         id: row.id("id")?,
         subscription: row.id("subscription_id")?,
@@ -73,6 +78,7 @@ pub(crate) fn payment(row: &QueryResult) -> Result<PaymentRow, StoreError> {
         attempt: row.int("attempt")?,
         amount: row.int("amount")?,
         currency: row.word("currency")?,
+        purchase: Some(purchase).filter(|id| !id.uuid().is_nil()),
         received_on: day(row, "received_on")?,
         asked_at: row.instant("asked_at")?,
         settled_at: Some(settled_at).filter(|at| *at != 0).map(kernel::from_micros),
@@ -87,8 +93,8 @@ pub(crate) fn payment(row: &QueryResult) -> Result<PaymentRow, StoreError> {
 pub async fn insert(tx: &Tx, row: &PaymentRow) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO payments (id, subscription_id, provider, state, token, reference, reason, url, invoice_id, attempt, \
-         amount, currency, received_on, asked_at, settled_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         amount, currency, received_on, asked_at, settled_at, purchase_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         vec![
             row.id.uuid().into(),
             row.subscription.uuid().into(),
@@ -105,6 +111,7 @@ pub async fn insert(tx: &Tx, row: &PaymentRow) -> Result<(), StoreError> {
             text(row.received_on).into(),
             micros(row.asked_at).into(),
             row.settled_at.map_or(0, micros).into(),
+            row.purchase.map_or(Uuid::nil(), Id::uuid).into(),
         ],
     )
     .await?;
@@ -117,8 +124,8 @@ pub async fn insert(tx: &Tx, row: &PaymentRow) -> Result<(), StoreError> {
 /// As [`StoreError`] says.
 pub async fn settle(tx: &Tx, row: &PaymentRow) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE payments SET state = $2, reference = $3, reason = $4, url = $5, received_on = $6, settled_at = $7 \
-         WHERE id = $1",
+        "UPDATE payments SET state = $2, reference = $3, reason = $4, url = $5, received_on = $6, settled_at = $7, \
+         invoice_id = $8 WHERE id = $1",
         vec![
             row.id.uuid().into(),
             row.state.as_str().into(),
@@ -127,6 +134,7 @@ pub async fn settle(tx: &Tx, row: &PaymentRow) -> Result<(), StoreError> {
             row.url.as_str().into(),
             text(row.received_on).into(),
             row.settled_at.map_or(0, micros).into(),
+            row.invoice.map_or(Uuid::nil(), Id::uuid).into(),
         ],
     )
     .await?;
@@ -181,13 +189,13 @@ pub async fn asked(reads: &impl Reads, after: Option<PaymentId>, limit: i64) -> 
     reads.rows(&sql, vec![after.into(), limit.into()]).await?.iter().map(payment).collect()
 }
 
-/// Whether a payer's card is being asked.
+/// Whether a payer's card is being asked for what it owes.
 ///
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn is_asked(reads: &impl Reads, payer: SubscriptionId) -> Result<bool, StoreError> {
-    let sql = "SELECT id FROM payments WHERE subscription_id = $1 AND state = 'asked'";
-    Ok(!reads.rows(sql, vec![payer.uuid().into()]).await?.is_empty())
+    let sql = "SELECT id FROM payments WHERE subscription_id = $1 AND state = 'asked' AND purchase_id = $2";
+    Ok(!reads.rows(sql, vec![payer.uuid().into(), Uuid::nil().into()]).await?.is_empty())
 }
 
 /// How often a card was asked for an invoice.

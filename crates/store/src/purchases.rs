@@ -19,6 +19,8 @@ pub struct PurchaseRow {
     pub subscription: SubscriptionId,
     /// Who bought.
     pub actor: UserId,
+    /// `completed`; `pending` until it is paid; `released` where it was not, and nothing else is left of it.
+    pub state: String,
     /// The answer, to the byte.
     pub answer: String,
     /// When.
@@ -30,7 +32,7 @@ pub struct PurchaseRow {
 }
 
 const PURCHASE: &str =
-    "SELECT id, organization_id, subscription_id, actor_id, answer, at, found, undone FROM purchases";
+    "SELECT id, organization_id, subscription_id, actor_id, state, answer, at, found, undone FROM purchases";
 
 fn purchase(row: &QueryResult) -> Result<PurchaseRow, StoreError> {
     Ok(PurchaseRow {
@@ -38,6 +40,7 @@ fn purchase(row: &QueryResult) -> Result<PurchaseRow, StoreError> {
         organization: row.id("organization_id")?,
         subscription: row.id("subscription_id")?,
         actor: row.id("actor_id")?,
+        state: row.text("state")?,
         answer: row.text("answer")?,
         at: row.instant("at")?,
         found: row.text("found")?,
@@ -51,6 +54,20 @@ fn purchase(row: &QueryResult) -> Result<PurchaseRow, StoreError> {
 /// As [`StoreError`] says.
 pub async fn find(reads: &impl Reads, id: PurchaseId) -> Result<Option<PurchaseRow>, StoreError> {
     let rows = reads.rows(&format!("{PURCHASE} WHERE id = $1"), vec![id.uuid().into()]).await?;
+    rows.first().map(purchase).transpose()
+}
+
+/// One purchase, or one that was released because it was not paid (R-44): of that nothing but its answer is left, and nobody
+/// who bought.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn find_any(reads: &impl Reads, id: PurchaseId) -> Result<Option<PurchaseRow>, StoreError> {
+    let sql = format!(
+        "{PURCHASE} WHERE id = $1 UNION ALL SELECT purchase_id, organization_id, subscription_id, $2, state, answer, at \
+         FROM collections WHERE purchase_id = $1 AND state = 'released'"
+    );
+    let rows = reads.rows(&sql, vec![id.uuid().into(), uuid::Uuid::nil().into()]).await?;
     rows.first().map(purchase).transpose()
 }
 

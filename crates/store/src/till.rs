@@ -49,6 +49,8 @@ pub struct Earlier {
     pub request_hash: Vec<u8>,
     /// The answer, to the byte.
     pub answer: String,
+    /// It waits for its payment, so the answer is not yet the last one (R-44).
+    pub pending: bool,
 }
 
 /// What the database knows of one [`Ask`].
@@ -156,6 +158,19 @@ pub struct UsedRow {
     pub organizations: i64,
 }
 
+/// An offer of an organization that a purchase holds until it is paid (R-44).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldRow {
+    /// Whose.
+    pub organization: OrganizationId,
+    /// Which.
+    pub offer: OfferId,
+    /// By which purchase.
+    pub purchase: PurchaseId,
+    /// Whether that purchase sets up billing.
+    pub links: bool,
+}
+
 /// What the organizations of a batch have, and what their payers will be billed.
 #[derive(Clone, Debug, Default)]
 pub struct Holdings {
@@ -169,6 +184,8 @@ pub struct Holdings {
     pub open: Vec<OpenRow>,
     /// The same of their payers.
     pub used: Vec<UsedRow>,
+    /// What pending purchases hold of the organizations asked for.
+    pub held: Vec<HeldRow>,
 }
 
 const ASKS: Columns =
@@ -227,13 +244,13 @@ pub(crate) fn facts_statement(backend: DatabaseBackend) -> &'static str {
             found("subscription_id, linked_at", "links", "l", LIVE_LINK),
             found("*", "subscriptions", "s", "s.id = COALESCE(l.subscription_id, r.chosen)"),
             found("role", "subscription_roles", "sr", "sr.subscription_id = s.id AND sr.user_id = r.actor"),
-            found("request_hash, answer", "purchases", "p", "p.actor_id = r.actor AND p.key = r.key"),
+            found("request_hash, answer, state", "purchases", "p", "p.actor_id = r.actor AND p.key = r.key"),
         ];
         format!(
             "SELECT r.n, u.operator, o.id AS organization_id, o.slug, o.name AS organization_name, \
              o.country AS organization_country, m.role AS member_role, l.subscription_id AS linked, l.linked_at, \
              s.id, s.name, s.kind, s.status, s.country, s.currency, s.payment_method, s.payment_token, \
-             s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, s.billed_through, s.credit, s.budgeted, sr.role AS payer_role, p.request_hash, p.answer, \
+             s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, s.billed_through, s.credit, s.budgeted, sr.role AS payer_role, p.request_hash, p.answer, p.state, \
              (SELECT value FROM settings WHERE key = 'catalogue') AS catalogue, \
              (SELECT value FROM settings WHERE key = 'clock') AS clock \
              FROM {} {} ORDER BY r.n",
@@ -285,7 +302,10 @@ pub async fn facts(reads: &impl Reads, asks: &[Ask]) -> Result<Loaded, StoreErro
         };
         let earlier = match row.maybe_text("answer")? {
             None => None,
-            Some(answer) => Some(Earlier { request_hash: row.bytes("request_hash")?, answer }),
+            Some(answer) => {
+                let pending = row.text("state")? == "pending";
+                Some(Earlier { request_hash: row.bytes("request_hash")?, answer, pending })
+            }
         };
         loaded.catalogue = row.maybe_word("catalogue")?.unwrap_or(0);
         loaded.clock = row.maybe_word::<i64>("clock")?.map(kernel::from_micros);
@@ -320,10 +340,12 @@ pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
         let unbilled = each(backend, "*", "unbilled", "u", "u.subscription_id = p.id");
         let open = each(backend, "*", "usage_months", "u", "u.organization_id = r.organization AND u.open");
         let used = each(backend, "*", "usage_months", "u", "u.subscription_id = p.id AND u.open");
+        let kept = each(backend, "*", "held_offers", "h", "h.organization_id = r.organization");
         let words = |id: &str| {
             if backend == DatabaseBackend::Sqlite { format!("hex({id})") } else { format!("{id}::text") }
         };
         let (payer, latest) = (words("u.subscription_id"), words("e.purchase_id"));
+        let purchase = words("h.purchase_id");
         format!(
             "WITH payer AS (SELECT DISTINCT COALESCE(l.subscription_id, r.chosen) AS id FROM {rows} {linked} WHERE r.bill) \
              SELECT 0 AS part, e.organization_id AS owner, e.offer_id AS offer, e.committed AS a, e.next AS b, \
@@ -341,7 +363,10 @@ pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
              UNION ALL \
              SELECT 4, p.id, u.offer_id, u.used, COUNT(*), 0, 0, 0, 0, 0, u.month, '', '' \
              FROM payer p {used} \
-             GROUP BY p.id, u.offer_id, u.used, u.month"
+             GROUP BY p.id, u.offer_id, u.used, u.month \
+             UNION ALL \
+             SELECT 5, h.organization_id, h.offer_id, 0, 0, 0, 0, 0, 0, CASE WHEN h.links THEN 1 ELSE 0 END, h.month, \
+                {purchase} FROM {rows} {kept}"
         )
     })
 }
@@ -415,27 +440,34 @@ pub async fn holdings(reads: &impl Reads, asks: &[Ask]) -> Result<Holdings, Stor
                 organization: row.id("owner")?,
                 offer: row.id("offer")?,
                 month: row.word("month")?,
-                payer: payer(&row.text("words")?)?,
+                payer: id_in(&row.text("words")?)?,
                 used: row.int("a")?,
                 late: row.int("b")?,
             }),
-            _ => holdings.used.push(UsedRow {
+            4 => holdings.used.push(UsedRow {
                 subscription: row.id("owner")?,
                 offer: row.id("offer")?,
                 month: row.word("month")?,
                 used: row.int("a")?,
                 organizations: row.int("b")?,
             }),
+            _ => {
+                let flags: i32 = row.try_get("", "flags").map_err(|e| StoreError::corrupt(format!("flags: {e}")))?;
+                holdings.held.push(HeldRow {
+                    organization: row.id("owner")?,
+                    offer: row.id("offer")?,
+                    purchase: id_in(&row.text("words")?)?,
+                    links: flags & 1 != 0,
+                });
+            }
         }
     }
     Ok(holdings)
 }
 
-/// A payer's id that stands among words.
-fn payer(words: &str) -> Result<SubscriptionId, StoreError> {
-    uuid::Uuid::parse_str(words)
-        .map(SubscriptionId::from_uuid)
-        .map_err(|e| StoreError::corrupt(format!("usage_months.subscription_id: {e}")))
+/// An id that stands among words.
+fn id_in<I: Id>(words: &str) -> Result<I, StoreError> {
+    uuid::Uuid::parse_str(words).map(I::from_uuid).map_err(|e| StoreError::corrupt(format!("an id among words: {e}")))
 }
 
 /// The purchase that an entitlement was changed by, as it stands among words; nil is none.

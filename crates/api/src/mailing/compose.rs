@@ -78,7 +78,8 @@ struct Allocated {
 struct Refused {
     payment: PaymentId,
     subscription: SubscriptionId,
-    invoice: InvoiceId,
+    /// None of a purchase's payment: who bought was told at once, and nothing is owed.
+    invoice: Option<InvoiceId>,
     reason: String,
 }
 
@@ -176,7 +177,8 @@ impl Desk {
     }
 
     async fn declined(&self, told: Refused, on: NaiveDate) -> Result<Option<(Letter, Vec<String>)>, StoreError> {
-        let (payer, row) = (self.payer(told.subscription).await?, self.invoice(told.invoice).await?);
+        let Some(invoice) = told.invoice else { return Ok(None) };
+        let (payer, row) = (self.payer(told.subscription).await?, self.invoice(invoice).await?);
         let Some(payment) = payments::find(&self.db, told.payment).await?.filter(|_| is_open(&row)) else {
             return Ok(None);
         };

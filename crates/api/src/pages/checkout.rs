@@ -8,6 +8,7 @@ use super::frame::see_other;
 use super::visitor::{Fields, Form, Visitor, field};
 use super::{payer_form::PayerForm, receipt};
 use crate::extract::Query;
+use crate::paying;
 use crate::problem::{Problem, Slug};
 use crate::routes::refusals::{About, failure, standing_in};
 use crate::state::{State, field_problem, store_problem};
@@ -209,7 +210,7 @@ async fn buy(state: Data<State>, id: Path<String>, form: Form<Fields>) -> Result
     let order = Order::parse(organization, request.items, request.billing, None).map_err(field_problem)?;
     let about = order.clone();
     let act = Act::Purchase { order: Box::new(order), quote: request.quote, key: checkout.key()?, request_hash: hash };
-    let failed = match state.till.submit(Command { caller: visitor.buyer(), act }).await {
+    let failed = match paying::buy(&state, Command { caller: visitor.buyer(), act }).await {
         Ok(_) => return Ok(see_other(&here)),
         Err(failed) => failed,
     };

@@ -37,6 +37,8 @@ pub struct Told {
     pub ask: Vec<(String, String)>,
     /// Fields that cannot be taken.
     pub errors: Vec<FieldError>,
+    /// Where the payer can authenticate a payment.
+    pub url: Option<String>,
     /// What to do next.
     pub next: &'static str,
     /// Its kind, which has a page of its own.
@@ -59,6 +61,7 @@ impl Told {
             }),
             ask: members(problem, "ask", |one| Some((text(one, "name")?, text(one, "role")?))),
             errors: problem.errors().to_vec(),
+            url: problem.member("url").and_then(Value::as_str).map(str::to_owned),
             next: next(slug),
             slug: slug.as_str(),
         }

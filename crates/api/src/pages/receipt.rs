@@ -44,7 +44,7 @@ impl Bought {
     pub async fn find(state: &State, visitor: &Visitor, id: &str) -> Result<Self, Problem> {
         let missing = || Problem::not_found("purchase");
         let id: PurchaseId = id.parse().map_err(|_| missing())?;
-        let row = store::purchases::find(&state.db, id).await.map_err(store_problem)?.ok_or_else(missing)?;
+        let row = store::purchases::find_any(&state.db, id).await.map_err(store_problem)?.ok_or_else(missing)?;
         Self::of(state, visitor, row).await
     }
 
@@ -97,6 +97,10 @@ struct ReceiptPage {
     charges: Vec<String>,
     may_undo: bool,
     undone: Option<Undone>,
+    state: String,
+    invoice: Option<String>,
+    reason: String,
+    url: Option<String>,
     success_url: String,
 }
 
@@ -132,10 +136,12 @@ pub async fn page(
 async fn receipt(state: &State, visitor: &Visitor, bought: Bought, success_url: &str) -> Result<HttpResponse, Problem> {
     let quoted = &bought.quoted;
     let lowered = quoted.lines.iter().all(|line| line.quantity.to < line.quantity.from);
-    let title = match (&quoted.undone, lowered) {
-        (Some(_), _) => "Undone",
-        (None, true) => "Changed",
-        (None, false) => "Bought",
+    let title = match bought.row.state.as_str() {
+        "pending" => "Waiting for the payment",
+        "released" => "Not bought",
+        "undone" => "Undone",
+        _ if lowered => "Changed",
+        _ => "Bought",
     };
     let undone = match &quoted.undone {
         None => None,
@@ -159,6 +165,10 @@ async fn receipt(state: &State, visitor: &Visitor, bought: Bought, success_url: 
         undone,
         charges: bought.quoted.charges,
         by: bought.by,
+        state: bought.quoted.state,
+        invoice: bought.quoted.invoice,
+        reason: bought.quoted.reason.replace('_', " "),
+        url: bought.quoted.url,
         success_url: success_url.to_owned(),
     };
     shown(StatusCode::OK, &template)

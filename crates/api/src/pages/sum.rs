@@ -47,6 +47,18 @@ pub struct Quoted {
     pub undo_keeps: Option<Money>,
     /// What came of its undoing.
     pub undone: Option<Undone>,
+    /// `completed`, `pending` or `released`; purchases only.
+    #[serde(default)]
+    pub state: String,
+    /// The invoice that it was paid with at once.
+    #[serde(default)]
+    pub invoice: Option<String>,
+    /// Why it was released.
+    #[serde(default)]
+    pub reason: String,
+    /// Where the payer can authenticate the payment of a released one.
+    #[serde(default)]
+    pub url: Option<String>,
 }
 
 /// What came of a purchase's undoing.
@@ -171,6 +183,8 @@ pub struct Sum {
     pub tax: (String, String),
     /// What is to be paid at once.
     pub today: String,
+    /// Whether a card is charged for it at once.
+    pub at_once: bool,
     /// `On 1 December`
     pub on: String,
     /// The next invoice, all lines.
@@ -200,6 +214,7 @@ impl Sum {
             now: money(quoted.now.net),
             tax: (tax_words(quoted), money(quoted.now.tax)),
             today: money(today),
+            at_once: collected_now,
             on: format!("On {}", day(first)),
             next: money(quoted.next_invoice.totals.total),
             parts: parts(quoted, month, locale),
@@ -272,6 +287,8 @@ fn tax_words(quoted: &Quoted) -> String {
 /// What the next invoice is made of, so that a part month and a full month on one bill surprise nobody.
 fn parts(quoted: &Quoted, month: Month, locale: Locale) -> String {
     let (now, renewal) = (quoted.now.total, quoted.renewal.totals.total);
+    // What is paid at once is not on it.
+    let now = if quoted.collected == "now" { Money::zero(now.currency()) } else { now };
     let next = quoted.next_invoice.totals.total;
     let mut words = Vec::new();
     if !now.is_zero() {

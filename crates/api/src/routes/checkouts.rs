@@ -180,7 +180,8 @@ async fn show(
         Some(user) => store::purchases::by_key(&state.db, user, &key).await.map_err(store_problem)?,
         None => None,
     };
+    // One that waits for its payment may still be released.
+    let word = if bought.as_ref().is_some_and(|row| row.state != "pending") { "completed" } else { "open" };
     let purchase = bought.map(|row| row.id);
-    let word = if purchase.is_some() { "completed" } else { "open" };
     Ok(HttpResponse::Ok().json(HostedCheckout { id, url: address(&state, &request, id), state: word, purchase }))
 }

@@ -2,11 +2,13 @@
 
 use crate::caller::{Caller, Installation};
 use crate::extract::{Body, Query};
+use crate::paying::{self, Bought};
 use crate::problem::Problem;
 use crate::routes::paging::{self, PageQuery};
 use crate::routes::refusals::{About, failure, standing_in};
 use crate::routes::{keys, schema};
 use crate::state::{State, field_problem, store_problem};
+use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use kernel::{IdempotencyKey, Permission, PurchaseId, SubscriptionId};
@@ -27,17 +29,19 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 /// Buys, and sets up billing where that is needed.
 ///
 /// Subscription, billing link, quantities, charges and this answer come into being together or not at all. The same key
-/// and body give the same answer for good.
+/// and body give the same answer for good. What is `collected` now is paid by card first: declined, nothing was changed and
+/// the key is free again; without the provider's answer in 10 seconds the purchase is `pending`.
 #[utoipa::path(tag = "buying", request_body = schema::PurchaseRequest,
     params(("Idempotency-Key" = String, Header, description = "1 to 255 printable ASCII characters", min_length = 1, max_length = 255)),
     responses(
     (status = 201, description = "Bought", body = schema::Purchase),
+    (status = 202, description = "Waits for its payment, whose outcome is not known yet; the same key tells how it stands", body = schema::Purchase),
     (status = 400, description = "Not JSON, or no key", body = schema::Problem, content_type = "application/problem+json"),
     (status = 401, description = "Not signed in", body = schema::Problem, content_type = "application/problem+json"),
     (status = 402, description = "The card was declined", body = schema::Problem, content_type = "application/problem+json"),
     (status = 403, description = "A right is missing", body = schema::Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such organization, offer or subscription", body = schema::Problem, content_type = "application/problem+json"),
-    (status = 409, description = "billing-setup-required, billing-already-set-up, subscription-not-eligible, quantity-changed, price-changed", body = schema::Problem, content_type = "application/problem+json"),
+    (status = 409, description = "billing-setup-required, billing-already-set-up, subscription-not-eligible, quantity-changed, price-changed, purchase-in-progress", body = schema::Problem, content_type = "application/problem+json"),
     (status = 413, description = "Body too large", body = schema::Problem, content_type = "application/problem+json"),
     (status = 415, description = "Body not JSON", body = schema::Problem, content_type = "application/problem+json"),
     (status = 422, description = "A field cannot be taken, a quantity is out of range, or the key was used for another body", body = schema::Problem, content_type = "application/problem+json"),
@@ -59,16 +63,16 @@ async fn purchase(
     let about = order.clone();
     let order = Box::new(order);
     let act = Act::Purchase { order, quote, key, request_hash };
-    match state.till.submit(Command { caller: person.caller(), act }).await {
-        Ok(Answer::Done(answer)) => Ok(created(answer, false)),
-        Ok(Answer::Replayed(answer)) => Ok(created(answer, true)),
-        Ok(Answer::Nothing) => Err(Problem::internal("a purchase that is nothing")),
+    match paying::buy(&state, Command { caller: person.caller(), act }).await {
+        Ok(Bought::Now(answer)) => Ok(answered(StatusCode::CREATED, answer, false)),
+        Ok(Bought::Before(answer)) => Ok(answered(StatusCode::CREATED, answer, true)),
+        Ok(Bought::Pending { answer, replayed }) => Ok(answered(StatusCode::ACCEPTED, answer, replayed)),
         Err(failed) => Err(failure(&state, failed, &About::of(&about, person.id)).await),
     }
 }
 
-fn created(answer: String, replayed: bool) -> HttpResponse {
-    let mut response = HttpResponse::Created();
+fn answered(status: StatusCode, answer: String, replayed: bool) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
     response.content_type("application/json");
     if replayed {
         response.insert_header((keys::REPLAYED, "true"));
@@ -88,7 +92,7 @@ async fn show(state: Data<State>, caller: Caller, id: Path<String>) -> Result<Ht
     let missing = || Problem::not_found("purchase");
     let id: PurchaseId = id.parse().map_err(|_| missing())?;
     let installation = caller.standing(&state).await?;
-    let row = store::purchases::find(&state.db, id).await.map_err(store_problem)?.ok_or_else(missing)?;
+    let row = store::purchases::find_any(&state.db, id).await.map_err(store_problem)?.ok_or_else(missing)?;
     seen(&state, &installation, &row).await?;
     let answer = seen_by(&state, &installation, &[row]).await?.pop().ok_or_else(missing)?;
     Ok(HttpResponse::Ok().content_type("application/json").body(answer))
@@ -172,7 +176,7 @@ pub async fn undo_by(
     match state.till.submit(Command { caller: by, act: undo::act(&row, key) }).await {
         Ok(Answer::Done(answer)) => Ok((answer, false)),
         Ok(Answer::Replayed(answer)) => Ok((answer, true)),
-        Ok(Answer::Nothing) => Err(Problem::internal("an undo that is nothing")),
+        Ok(_) => Err(Problem::internal("an undo that is none")),
         Err(failed) => Err(failure(state, failed, &about).await),
     }
 }

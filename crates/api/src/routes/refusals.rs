@@ -69,7 +69,11 @@ pub async fn refusal(state: &State, refusal: Refusal, about: &About<'_>) -> Prob
         Refusal::PriceChanged(quote) => Problem::price_changed(quote),
         Refusal::KeyReused => Problem::idempotency_key_reused(),
         Refusal::CannotUndo(why) => Problem::cannot_be_undone(&why),
-        Refusal::PaymentDeclined(reason) => Problem::payment_declined(reason, None),
+        Refusal::PurchaseInProgress(purchase) => Problem::purchase_in_progress(purchase),
+        Refusal::PaymentDeclined { reason, url } => {
+            let words = format!("The payment was declined ({}); nothing was bought.", reason.replace('_', " "));
+            Problem::payment_declined(&reason, url.as_deref()).with_detail(words)
+        }
         Refusal::Invalid(faults) => field_problem(faults),
     }
 }

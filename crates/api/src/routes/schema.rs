@@ -144,12 +144,21 @@ pub struct Quote {
 pub struct Purchase {
     #[serde(flatten)]
     pub quote: Quote,
-    /// `completed` or `undone`.
+    /// `completed` or `undone`; `pending` until it is paid; `released` where it was not, so that nothing was changed.
     pub state: String,
     pub subscription_created: bool,
     pub billing_set_up: bool,
     /// The charges that its lines became; `purser explain` shows each.
     pub charges: Vec<String>,
+    /// The invoice that it was paid with, where it was `collected` now.
+    #[schema(required = false)]
+    pub invoice: Option<String>,
+    /// Why it was released.
+    #[schema(required = false)]
+    pub reason: Option<String>,
+    /// Where the payer can authenticate the payment of a released one; it is then the payer's credit.
+    #[schema(required = false)]
+    pub url: Option<String>,
     pub purchased_by: String,
     /// What came of its undoing; left out while it stands.
     #[schema(required = false)]

@@ -48,7 +48,7 @@ impl Evidence {
                 Told::Turned(told) => charges.extend(told.charges()),
                 Told::Resumed(told) => charges.extend(told.lines.iter().filter_map(|line| line.charge)),
                 Told::SetUp(told) => links.push(told.link),
-                Told::Installation(..) | Told::Counted(_) | Told::Other => {}
+                Told::Installation(..) | Told::Counted(_) | Told::Pending(_) | Told::Released(_) | Told::Other => {}
             }
         }
         let mut evidence = Self::default();

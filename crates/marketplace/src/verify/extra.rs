@@ -23,6 +23,7 @@ pub async fn none(tx: &Tx, counts: &Counts, seen: &Seen) -> Result<(), VerifyErr
     let difference = if counts.purchases != seen.purchases {
         named::<PurchaseId>(tx, "purchases", |told| match told {
             Told::Completed(told) => vec![told.purchase.uuid()],
+            Told::Pending(told) => vec![told.purchase.uuid()],
             _ => Vec::new(),
         })
         .await?

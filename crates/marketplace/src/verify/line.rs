@@ -27,8 +27,12 @@ pub struct Charged {
 pub struct Bought {
     /// The event that tells of it.
     pub event: EventId,
-    /// When, microseconds since 1970.
+    /// When it was decided, microseconds since 1970.
     pub at: i64,
+    /// When it was made: later, where it was paid in between.
+    pub made_at: i64,
+    /// Whether it was paid when it was made, and so is on an invoice of its own.
+    pub paid: bool,
     /// The purchase that it is of.
     pub purchase: PurchaseId,
     /// For whom.
@@ -67,7 +71,7 @@ impl Bought {
             offer: self.line.offer,
             currency: self.currency,
             month: &self.line.after.month,
-            at: self.at,
+            at: self.made_at,
             tax: self.answered.step("tax").map_or("", |why| why.value.as_str()),
             before: self.line.before.committed,
             after: self.line.after.next,
@@ -96,7 +100,7 @@ pub struct Posted<'a> {
     pub currency: Currency,
     /// The month of the service.
     pub month: &'a str,
-    /// The month on whose first day it is billed, at the earliest.
+    /// The month on whose first day it is billed, at the earliest; or the purchase, where that was paid at once.
     pub bill: &'a str,
     /// When, microseconds since 1970.
     pub at: i64,
@@ -194,7 +198,7 @@ pub fn prove(shop: &Shop, found: &State, bought: &Bought) -> Result<(), Differen
     match (&bought.charge, &worked) {
         (None, _) if amount == 0 => Ok(()),
         (Some(charged), Some((worked, version, rule, part))) if amount > 0 => {
-            let bill = day_of(*at).following_month();
+            let bill = if bought.paid { bought.purchase.to_string() } else { day_of(*at).following_month() };
             let posted = bought.posted(&bill);
             charge(posted, charged, worked.amount)?;
             basis(posted, &charged.row, &earlier, (version, rule, *part), offer, worked)?;
@@ -357,7 +361,8 @@ pub fn charge(posted: Posted<'_>, charged: &Charged, amount: i64) -> Result<(), 
     named.same("currency", row.currency.as_str(), posted.currency.code())?;
     named.same("month", row.month.as_str(), posted.month)?;
     // A bill that is out takes no more charges: they go on a later one.
-    if row.bill.as_str() < posted.bill || !row.bill.ends_with("-01") {
+    let later = row.bill.as_str() > posted.bill && row.bill.ends_with("-01") && posted.bill.ends_with("-01");
+    if row.bill != posted.bill && !later {
         return Err(named.differs(format!("bill {}", row.bill), format!("bill {} or a later one", posted.bill)));
     }
     named.same("at", row.at, posted.at)?;

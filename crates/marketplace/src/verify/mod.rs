@@ -8,6 +8,7 @@
 
 mod chain;
 mod checker;
+mod collected;
 mod days;
 mod evidence;
 mod extra;
@@ -254,7 +255,7 @@ async fn replay_all(tx: &Tx, shop: &Shop, entitlements: i64) -> Result<Seen, Ver
                 replay.tell(shop, fact, told, &mut evidence, &mut seen)?;
             }
         }
-        replay.settle(tx).await?;
+        replay.settle(tx, &mut seen).await?;
     }
     Ok(seen)
 }

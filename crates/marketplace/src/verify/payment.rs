@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use kernel::{AllocationId, ChargeId, Currency, EventId, InvoiceId, PaymentId, SubscriptionId};
+use kernel::{AllocationId, ChargeId, Currency, EventId, InvoiceId, PaymentId, PurchaseId, SubscriptionId};
 use serde::Deserialize;
 use store::Tx;
 use store::payments::{AllocationRow, PaymentRow};
@@ -18,7 +18,10 @@ struct Asked {
     payment: PaymentId,
     subscription: SubscriptionId,
     provider: String,
-    invoice: InvoiceId,
+    /// What a card was asked for; a purchase's invoice is issued when it is paid.
+    invoice: Option<InvoiceId>,
+    #[serde(default)]
+    purchase: Option<PurchaseId>,
     attempt: i64,
     amount: i64,
     currency: Currency,
@@ -230,7 +233,13 @@ impl Found {
         }
         named.same("subscription_id", row.subscription, told.subscription)?;
         named.same("provider", &*row.provider, &*told.provider)?;
-        named.same("invoice_id", row.invoice.unwrap_or(InvoiceId::from_uuid(uuid::Uuid::nil())), told.invoice)?;
+        let nil = uuid::Uuid::nil();
+        if told.purchase.is_none() {
+            let invoice = told.invoice.unwrap_or(InvoiceId::from_uuid(nil));
+            named.same("invoice_id", row.invoice.unwrap_or(InvoiceId::from_uuid(nil)), invoice)?;
+        }
+        let purchase = |id: Option<PurchaseId>| id.unwrap_or(PurchaseId::from_uuid(nil));
+        named.same("purchase_id", purchase(row.purchase), purchase(told.purchase))?;
         named.same("attempt", row.attempt, told.attempt)?;
         named.same("amount", row.amount, told.amount)?;
         named.same("currency", row.currency, told.currency)?;

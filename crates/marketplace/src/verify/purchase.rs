@@ -24,6 +24,8 @@ pub fn prove(
 ) -> Result<(Vec<Bought>, Option<Undone>), Difference> {
     let id = told.purchase;
     let named = Row("purchases", &id);
+    let paid = told.decided_at.is_some();
+    let decided_at = decided(&told).unwrap_or(fact.at);
     let row = evidence.purchases.remove(&id).ok_or_else(|| named.missing(fact.id))?;
     same_row(named, &row, fact, &told)?;
     payer(named, &row, fact, &told)?;
@@ -41,7 +43,9 @@ pub fn prove(
         };
         lines.push(Bought {
             event: fact.id,
-            at: fact.at,
+            at: decided_at,
+            made_at: fact.at,
+            paid,
             purchase: id,
             organization: told.organization,
             subscription: told.subscription,
@@ -75,6 +79,11 @@ pub fn charged(
     Ok(Charged { row, postings })
 }
 
+/// When it was decided, where it was paid in between.
+fn decided(told: &Completed) -> Option<i64> {
+    told.decided_at.as_deref().map(|at| kernel::parse_rfc3339(at).map_or(i64::MIN, kernel::micros))
+}
+
 fn same_row(named: Row<'_>, row: &PurchaseProof, fact: &Fact, told: &Completed) -> Result<(), Difference> {
     named.same("organization_id", row.organization, told.organization)?;
     named.same("subscription_id", row.subscription, told.subscription)?;
@@ -86,7 +95,7 @@ fn same_row(named: Row<'_>, row: &PurchaseProof, fact: &Fact, told: &Completed) 
     }
     let found = told.found.as_ref().map(|_| hex::encode(Sha256::digest(row.found.as_bytes())));
     named.same("SHA-256 of found", found.as_ref().unwrap_or(&row.found), told.found.as_deref().unwrap_or_default())?;
-    named.same("at", row.at, fact.at)?;
+    named.same("at", row.at, decided(told).unwrap_or(fact.at))?;
     let hash = hex::encode(Sha256::digest(row.answer.as_bytes()));
     named.same("SHA-256 of answer", hash, told.answer.as_str())?;
     let hash = Sha256::new().chain_update(row.key.as_bytes()).chain_update(&row.request_hash).finalize();
@@ -112,7 +121,7 @@ fn payer(named: Row<'_>, row: &PurchaseProof, fact: &Fact, told: &Completed) -> 
 fn same_answer(named: Row<'_>, answer: &Answer, fact: &Fact, told: &Completed) -> Result<(), Difference> {
     named.same("answer's id", answer.id, told.purchase)?;
     let at = kernel::parse_rfc3339(&answer.at).map_or(i64::MIN, kernel::micros);
-    named.same("answer's at", at, fact.at)?;
+    named.same("answer's at", at, decided(told).unwrap_or(fact.at))?;
     named.same("answer's organization", answer.organization, told.organization)?;
     let payer = answer.subscription.map(|id| id.to_string()).unwrap_or_default();
     named.same("answer's subscription", payer, told.subscription.to_string())?;

@@ -10,6 +10,7 @@ use kernel::{EventId, LinkId, OfferId, OrganizationId, PurchaseId, SubscriptionI
 use store::Tx;
 use store::proof::{self, EntitlementProof, Fact};
 
+use super::collected::Collected;
 use super::days::day_of;
 use super::evidence::Evidence;
 use super::line::{self, Bought};
@@ -54,7 +55,7 @@ impl Change {
 
     fn at(&self) -> i64 {
         match self {
-            Self::Bought(bought) => bought.at,
+            Self::Bought(bought) => bought.made_at,
             Self::Renewed(renewed) => renewed.at,
             Self::Resumed(resumed) => resumed.at,
             Self::Undone(undone) => undone.at,
@@ -182,6 +183,7 @@ pub struct Replay {
     ended: HashMap<LinkId, i64>,
     neutral: HashSet<PurchaseId>,
     undone: Undos,
+    collected: Collected,
     used: Used,
 }
 
@@ -190,7 +192,8 @@ impl Replay {
     pub fn new(share: (u64, u64), room: usize) -> Self {
         let (held, used) = (HashMap::with_capacity(room), Used::default());
         let (links, early, ended) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { share, held, links, early, ended, neutral: HashSet::new(), undone: Undos::default(), used }
+        let (neutral, undone, collected) = (HashSet::new(), Undos::default(), Collected::default());
+        Self { share, held, links, early, ended, neutral, undone, collected, used }
     }
 
     /// Whether an organization is in this share. The last bits of its id are random.
@@ -221,7 +224,12 @@ impl Replay {
                 let key = (told.organization, told.offer);
                 self.enter(shop, key, Change::Installed { event: fact.id, at: fact.at, told, on })
             }
-            Told::Completed(told) => self.completed(shop, fact, *told, evidence, seen),
+            Told::Completed(told) => {
+                if told.decided_at.is_some() {
+                    self.collected.settled(fact, told.purchase, ("completed", ""))?;
+                }
+                self.completed(shop, fact, *told, evidence, seen)
+            }
             Told::Undone(told) => {
                 let act = Act::of(fact, *told, evidence, seen)?;
                 match self.undone.told(act)? {
@@ -229,6 +237,8 @@ impl Replay {
                     None => Ok(()),
                 }
             }
+            Told::Pending(told) => self.collected.asked(fact, *told),
+            Told::Released(told) => self.collected.settled(fact, told.purchase, ("released", &told.reason)),
             Told::Counted(told) => {
                 let rows = std::mem::take(&mut evidence.usage);
                 seen.usage += i64::try_from(rows.len()).unwrap_or(i64::MAX);
@@ -356,7 +366,7 @@ impl Replay {
     ///
     /// # Errors
     /// The first entitlement that is not what the events leave.
-    pub async fn settle(mut self, tx: &Tx) -> Result<(), VerifyError> {
+    pub async fn settle(mut self, tx: &Tx, seen: &mut Seen) -> Result<(), VerifyError> {
         std::mem::take(&mut self.undone).settle()?;
         if let Some((link, ended)) = self.ended.iter().next() {
             return Err(Row("links", link).differs(format!("ended_at {ended}"), "no event ended it").into());
@@ -365,6 +375,8 @@ impl Replay {
             let stored = format!("{link} of {organization}");
             return Err(Row("links", link).differs(stored, "another link of it is live").into());
         }
+        let collected = std::mem::take(&mut self.collected);
+        seen.purchases += collected.settle(tx, |organization| self.has(organization)).await?;
         let came = |organization, offer| {
             let held = self.held.get(&(organization, offer)).filter(|_| self.links.contains_key(&organization));
             held.map(|held| held.state.month.clone())

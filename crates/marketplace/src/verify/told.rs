@@ -1,6 +1,6 @@
 //! What events and stored answers say, as far as the proof reads it.
 
-use kernel::{ChargeId, LinkId, OfferId, OrganizationId, PriceId, PurchaseId, SubscriptionId, UsageBatchId};
+use kernel::{ChargeId, LinkId, OfferId, OrganizationId, PaymentId, PriceId, PurchaseId, SubscriptionId, UsageBatchId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -75,6 +75,9 @@ pub struct Completed {
     pub request: String,
     /// SHA-256 of what it found, hex; none of what was bought before that was kept.
     pub found: Option<String>,
+    /// When it was decided, RFC 3339, where it was paid before it was made.
+    #[serde(default)]
+    pub decided_at: Option<String>,
     /// What was bought.
     pub lines: Vec<Line>,
 }
@@ -111,6 +114,49 @@ pub struct UndoneLine {
     pub amount: String,
     /// What is there then.
     pub after: State,
+}
+
+/// `purchase.pending`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Pending {
+    /// The purchase.
+    pub purchase: PurchaseId,
+    /// For whom.
+    pub organization: OrganizationId,
+    /// Who pays, or will.
+    pub subscription: SubscriptionId,
+    /// What the provider is asked for.
+    pub payment: PaymentId,
+    /// Whether it sets up billing.
+    pub links: bool,
+    /// SHA-256 of the answer, hex.
+    pub answer: String,
+    /// SHA-256 of the caller's key and the request's hash, hex.
+    pub request: String,
+    /// What it holds.
+    pub offers: Vec<HeldTold>,
+}
+
+/// An offer that a pending purchase holds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct HeldTold {
+    /// Which.
+    pub offer: OfferId,
+    /// What it would add to the month, minor units before tax.
+    pub amount: i64,
+    /// What a full month would cost, minor units before tax.
+    pub renewal: i64,
+}
+
+/// `purchase.released`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Released {
+    /// The purchase.
+    pub purchase: PurchaseId,
+    /// For whom.
+    pub organization: OrganizationId,
+    /// Why.
+    pub reason: String,
 }
 
 /// `month.turned`.
@@ -290,6 +336,10 @@ pub enum Told {
     Completed(Box<Completed>),
     /// A purchase that was undone.
     Undone(Box<Undone>),
+    /// A purchase that waits for its payment.
+    Pending(Box<Pending>),
+    /// A purchase that was not paid.
+    Released(Box<Released>),
     /// A month that came.
     Turned(Box<Turned>),
     /// What was suspended and resumed.
@@ -324,6 +374,8 @@ impl Told {
         let told = match fact.kind.as_str() {
             "purchase.completed" => Self::Completed(Box::new(read(fact)?)),
             "purchase.undone" => Self::Undone(Box::new(read(fact)?)),
+            "purchase.pending" => Self::Pending(Box::new(read(fact)?)),
+            "purchase.released" => Self::Released(Box::new(read(fact)?)),
             "month.turned" => Self::Turned(Box::new(read(fact)?)),
             "entitlements.resumed" => Self::Resumed(Box::new(read(fact)?)),
             "billing.set_up" => Self::SetUp(read(fact)?),
@@ -335,6 +387,8 @@ impl Told {
         let organization = match &told {
             Self::Completed(told) => Some(told.organization),
             Self::Undone(told) => Some(told.organization),
+            Self::Pending(told) => Some(told.organization),
+            Self::Released(told) => Some(told.organization),
             Self::Turned(told) => Some(told.organization),
             Self::Resumed(told) => Some(told.organization),
             Self::SetUp(told) => Some(told.organization),
