@@ -21,6 +21,7 @@ mod request_id;
 mod resuming;
 mod routes;
 mod secret;
+mod simulate;
 mod state;
 mod telemetry;
 mod token;

@@ -4,10 +4,12 @@
 
 pub mod audit;
 pub mod catalogue;
+pub mod census;
 pub mod checkouts;
 pub mod coming;
 pub mod db;
 pub mod entitlements;
+pub mod fuse;
 pub mod idempotency;
 pub mod invoices;
 pub mod leases;
