@@ -73,6 +73,16 @@ pub enum Command {
     },
     /// Prove the books from the facts; exit status 1 and the first difference if they do not hold.
     Verify,
+    /// Live through years of a market that a seed makes up, crashes and faults included, on a database of its own; exit status
+    /// 1 and the shortest history that fails if something does not hold.
+    Simulate {
+        /// What makes the history up; the same one makes the same history.
+        #[arg(long, value_name = "N")]
+        seed: u64,
+        /// How long it is.
+        #[arg(long, value_name = "Y", default_value_t = 1)]
+        years: u32,
+    },
     /// Write all of the database into a new file, also while serving; the secret file is to be kept besides.
     Backup {
         /// The file to make; one that is there is not overwritten.
@@ -174,6 +184,7 @@ mod tests {
             ("renew", Command::Renew { until: None }),
             ("renew --until 2018-05-01", Command::Renew { until: chrono::NaiveDate::from_ymd_opt(2018, 5, 1) }),
             ("verify", Command::Verify),
+            ("simulate --seed 7 --years 2", Command::Simulate { seed: 7, years: 2 }),
             ("backup b.purser", Command::Backup { file: "b.purser".into() }),
             ("restore b.purser", Command::Restore { file: "b.purser".into() }),
             ("move --to sqlite://b.db", Command::Move { to: "sqlite://b.db".into() }),

@@ -204,15 +204,23 @@ pub async fn hear(state: &State, payment: PaymentId) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Asks a payer's card for what it owes, whatever then resumes.
+///
+/// # Errors
+/// The store's; what is due stays due, and the job goes on.
+pub async fn ask(work: &Work, payer: SubscriptionId) -> Result<(), StoreError> {
+    for invoice in payments::open(&work.db, payer, OF_PAYER).await? {
+        one(work, &invoice).await?;
+    }
+    Ok(())
+}
+
 /// Asks a payer's card for what it owes.
 ///
 /// # Errors
 /// The store's; what is due stays due, and the job goes on.
 pub async fn of_payer(state: &State, payer: SubscriptionId) -> Result<(), StoreError> {
-    let work = Work::of(state);
-    for invoice in payments::open(&state.db, payer, OF_PAYER).await? {
-        one(&work, &invoice).await?;
-    }
+    ask(&Work::of(state), payer).await?;
     resuming::of_payer(state, payer).await;
     state.committed.notify_one();
     Ok(())

@@ -7,6 +7,7 @@ use crate::collecting::{self, Collected};
 use crate::config::Config;
 use crate::months;
 use crate::secret::Secret;
+use crate::simulate;
 use crate::telemetry;
 use crate::token::{ServiceKey, Tokens};
 use anyhow::{Context, anyhow, bail};
@@ -57,6 +58,10 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Fault> {
         }
         Command::Explain { id } => explain_fact(&config, &id).await,
         Command::Verify => prove(&config).await,
+        Command::Simulate { seed, years } => {
+            // On a runtime of its own, in which what happens at once happens in one order.
+            tokio::task::spawn_blocking(move || simulate::run(seed, years, &config)).await?
+        }
         Command::Backup { file } => backup::backup(&config, &file).await,
         Command::Restore { file } => backup::restore(&config, &file).await,
         Command::Move { to } => backup::transfer(&config, &to).await,

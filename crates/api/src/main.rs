@@ -22,6 +22,7 @@ mod request_id;
 mod resuming;
 mod routes;
 mod secret;
+mod simulate;
 mod state;
 mod telemetry;
 mod token;

@@ -99,7 +99,10 @@ impl fmt::Display for Ran {
 }
 
 /// The first month up to `until` that something is due for.
-async fn first_due(db: &Db, until: Month) -> Result<Option<Month>, StoreError> {
+///
+/// # Errors
+/// The store's.
+pub async fn first_due(db: &Db, until: Month) -> Result<Option<Month>, StoreError> {
     let turn = months::earliest(db, until).await?.map(Month::next);
     let bill = invoices::earliest(db, until).await?;
     Ok(turn.into_iter().chain(bill).min())

@@ -146,7 +146,20 @@ impl Till {
         (limits, lanes): (Limits, usize),
         after_commit: AfterCommit,
     ) -> (Self, Lanes) {
-        let mut ids = IdSource::from_os();
+        Self::open_with(db, shelf, policy, clock, (limits, lanes), after_commit, IdSource::from_os())
+    }
+
+    /// The same with a source of ids that is handed in: a simulation's makes the same ones again.
+    #[must_use]
+    pub fn open_with(
+        db: Db,
+        shelf: Arc<Shelf>,
+        policy: Arc<Policy>,
+        clock: Arc<dyn Clock>,
+        (limits, lanes): (Limits, usize),
+        after_commit: AfterCommit,
+        mut ids: IdSource,
+    ) -> (Self, Lanes) {
         let origin = ids.uuid(clock.now());
         let shared = Arc::new(Shared {
             counter: Mutex::default(),

@@ -4,6 +4,7 @@
 //! SQLite has one writing connection (`BEGIN IMMEDIATE`, WAL, `synchronous=FULL`) and readers apart. PostgreSQL has a
 //! pool for the till alone, so that nothing else can keep a purchase waiting, and one for the rest.
 
+use crate::fuse::{self, Commit, Fuse};
 use crate::row::Row;
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
@@ -97,6 +98,7 @@ pub struct Db {
     till: DatabaseConnection,
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    fuse: Option<Fuse>,
 }
 
 impl Db {
@@ -108,14 +110,24 @@ impl Db {
         if options.url.starts_with("sqlite:") {
             let writer = sqlite(options, 1, false).await?;
             let reader = sqlite(options, options.pool.max(1), true).await?;
-            return Ok(Self { backend: DatabaseBackend::Sqlite, till: writer.clone(), writer, reader });
+            return Ok(Self { backend: DatabaseBackend::Sqlite, till: writer.clone(), writer, reader, fuse: None });
         }
         if options.url.starts_with("postgres:") || options.url.starts_with("postgresql:") {
             let till = postgres(options, options.lanes.max(1), true).await?;
             let reader = postgres(options, options.pool.max(2), false).await?;
-            return Ok(Self { backend: DatabaseBackend::Postgres, till, writer: reader.clone(), reader });
+            return Ok(Self { backend: DatabaseBackend::Postgres, till, writer: reader.clone(), reader, fuse: None });
         }
         Err(StoreError::Refused("a database URL begins with sqlite:// or postgres://".into()))
+    }
+
+    /// The same with a fuse, which simulations burn through.
+    #[must_use]
+    pub fn with_fuse(self, fuse: Option<Fuse>) -> Self {
+        Self { fuse, ..self }
+    }
+
+    fn pass(&self) -> Result<(), StoreError> {
+        self.fuse.as_ref().map_or(Ok(()), Fuse::pass)
     }
 
     /// Which database this is.
@@ -149,6 +161,7 @@ impl Db {
     /// # Errors
     /// As [`StoreError`] says.
     pub async fn query(&self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, StoreError> {
+        self.pass()?;
         query(&self.reader, self.backend, sql, values).await
     }
 
@@ -179,7 +192,9 @@ impl Db {
             access_mode: (self.backend == DatabaseBackend::Postgres).then_some(AccessMode::ReadOnly),
             sqlite_transaction_mode: Some(SqliteTransactionMode::Deferred),
         };
-        Ok(Tx { inner: self.reader.begin_with_options(options).await?, backend: self.backend })
+        self.pass()?;
+        let inner = self.reader.begin_with_options(options).await?;
+        Ok(Tx { inner, backend: self.backend, fuse: self.fuse.clone() })
     }
 
     async fn begin(&self, connection: &DatabaseConnection) -> Result<Tx, StoreError> {
@@ -188,7 +203,9 @@ impl Db {
             access_mode: None,
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         };
-        Ok(Tx { inner: connection.begin_with_options(options).await?, backend: self.backend })
+        self.pass()?;
+        let inner = connection.begin_with_options(options).await?;
+        Ok(Tx { inner, backend: self.backend, fuse: self.fuse.clone() })
     }
 
     /// Runs `work` in one writing transaction, again from its start when others were in the way. `work` may have no
@@ -294,6 +311,7 @@ impl Reads for Tx {
 pub struct Tx {
     inner: DatabaseTransaction,
     backend: DatabaseBackend,
+    fuse: Option<Fuse>,
 }
 
 impl Tx {
@@ -333,7 +351,13 @@ impl Tx {
     /// # Errors
     /// As [`StoreError`] says; after [`StoreError::Unavailable`] the outcome is unknown and must be read, not assumed.
     pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.inner.commit().await?)
+        let fate = self.fuse.as_ref().map_or(Commit::Through, Fuse::commit);
+        if fate == Commit::Lost {
+            self.rollback().await;
+            return Err(fuse::dead());
+        }
+        self.inner.commit().await?;
+        if fate == Commit::Unheard { Err(fuse::dead()) } else { Ok(()) }
     }
 
     /// Leaves everything as it was.

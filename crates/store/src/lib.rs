@@ -5,11 +5,13 @@
 pub mod audit;
 pub mod budgets;
 pub mod catalogue;
+pub mod census;
 pub mod checkouts;
 pub mod collections;
 pub mod coming;
 pub mod db;
 pub mod entitlements;
+pub mod fuse;
 pub mod idempotency;
 pub mod invoices;
 pub mod leases;
