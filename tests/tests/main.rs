@@ -12,6 +12,7 @@ mod faults;
 mod invoices;
 mod issued;
 mod journeys;
+mod ledger;
 mod mail;
 mod months;
 mod operations;

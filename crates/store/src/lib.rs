@@ -11,6 +11,7 @@ pub mod entitlements;
 pub mod idempotency;
 pub mod invoices;
 pub mod leases;
+pub mod ledger;
 pub mod lines;
 pub mod mails;
 pub mod months;
