@@ -15,6 +15,7 @@ mod faults;
 mod invoices;
 mod issued;
 mod journeys;
+mod ledger;
 mod mail;
 mod months;
 mod operations;

@@ -96,6 +96,8 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("PUT", "/v1/subscriptions/{payer}/payment", r#"{"method": "invoice"}"#, "444 2333 4341"),
     ("GET", "/v1/invoices/inv_00000000000000000000000000", "", "444 4444 4441"),
     ("GET", "/v1/invoices/inv_00000000000000000000000000/focus", "", "444 4444 4441"),
+    ("GET", "/v1/ledger/trial-balance?on=2018-04-15", "", "333 3333 3231"),
+    ("GET", "/v1/ledger/entries?account=receivable", "", "333 3333 3231"),
     ("GET", "/v1/checkouts/chk_00000000000000000000000000", "", "333 3333 3341"),
     ("POST", "/v1/usage", "[]", "333 3333 3321"),
     ("GET", "/v1/audit?organization=tailspin", "", "223 3333 4231"),

@@ -12,10 +12,11 @@ use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use kernel::{Clock, Month, OrganizationId, SystemClock, Timestamp, micros};
 use marketplace::invoicing::{self, Issued, Terms};
 use marketplace::order::Command;
+use marketplace::recognition;
 use marketplace::till::{Answer, Failure, Till};
 use std::fmt;
 use std::time::Duration;
-use store::{Db, StoreError, invoices, leases, months, payments, settings};
+use store::{Db, StoreError, invoices, leases, ledger, months, payments, settings};
 use tokio::task::JoinSet;
 
 /// Hours after the month's begin at which the job comes.
@@ -77,6 +78,8 @@ pub struct Ran {
     pub turned: u64,
     /// Invoices that were issued.
     pub issued: u64,
+    /// Postings by which what was deferred became revenue.
+    pub recognized: u64,
     /// Organizations and payers that cannot be billed as they are; each has its line in the log, and is tried again.
     pub failed: u64,
 }
@@ -86,6 +89,7 @@ impl Ran {
         Self {
             turned: self.turned.saturating_add(other.turned),
             issued: self.issued.saturating_add(other.issued),
+            recognized: self.recognized.saturating_add(other.recognized),
             failed: self.failed.saturating_add(other.failed),
         }
     }
@@ -93,8 +97,11 @@ impl Ran {
 
 impl fmt::Display for Ran {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { turned, issued, failed } = self;
-        write!(f, "{turned} organizations came to a new month, {issued} invoices were issued, {failed} failed")
+        let Self { turned, issued, recognized, failed } = self;
+        write!(
+            f,
+            "{turned} organizations came to a new month, {issued} invoices were issued, {failed} failed; {recognized} postings of revenue"
+        )
     }
 }
 
@@ -105,7 +112,8 @@ impl fmt::Display for Ran {
 pub async fn first_due(db: &Db, until: Month) -> Result<Option<Month>, StoreError> {
     let turn = months::earliest(db, until).await?.map(Month::next);
     let bill = invoices::earliest(db, until).await?;
-    Ok(turn.into_iter().chain(bill).min())
+    let over = ledger::first_deferred(db, until).await?.map(Month::next);
+    Ok(turn.into_iter().chain(bill).chain(over).min())
 }
 
 /// Runs what is due up to `until`, month by month: all organizations come to it, then their payers are billed for it. One
@@ -130,7 +138,9 @@ async fn run_month(work: &Work<'_>, month: Month, now: Timestamp) -> Result<Ran,
         invoicing::issue_all(work.db, work.terms, month, turned.failed > 0, now, &mut work.till.ids()).await?;
     metrics::counter!("invoices_issued_total").increment(issued);
     metrics::counter!("invoices_failed_total").increment(failed);
-    Ok(turned.and(Ran { turned: 0, issued, failed }))
+    // What is charged for the month that is over by an organization that comes later is recognized then.
+    let recognized = recognition::recognize_all(work.db, month, now, &work.till.ids()).await?;
+    Ok(turned.and(Ran { issued, failed, recognized, ..Ran::default() }))
 }
 
 async fn turn_all(work: &Work<'_>, month: Month) -> Result<Ran, StoreError> {
@@ -181,7 +191,9 @@ pub async fn keep_turning(state: Data<State>, mut stop: tokio::sync::watch::Rece
     loop {
         match look(&state).await {
             Ok(ran) if ran == Ran::default() => {}
-            Ok(Ran { turned, issued, failed }) => tracing::info!(turned, issued, failed, "a month came"),
+            Ok(Ran { turned, issued, recognized, failed }) => {
+                tracing::info!(turned, issued, recognized, failed, "a month came");
+            }
             Err(error) => tracing::warn!(%error, "a month's turn waits; it goes on by itself"),
         }
         tokio::select! {

@@ -67,7 +67,7 @@ pub fn postings_of_charge(
         .unwrap_or_else(|| Money::zero(amount.currency()));
     let ours = amount.checked_sub(theirs).unwrap_or(amount);
     let credits = [
-        (ours, format!("deferred_revenue/{offer}")),
+        (ours, format!("{DEFERRED}{offer}")),
         (theirs, share.map(|share| format!("publisher_payable/{}", share.publisher)).unwrap_or_default()),
     ];
     (0..)
@@ -102,6 +102,22 @@ pub fn postings_back(charge: ChargeId, amount: Money, legs: &[(&str, &str, i64)]
             amount: Money::new(part, amount.currency()),
         })
         .collect()
+}
+
+/// What begins the name of each account of deferred revenue; the offer follows.
+const DEFERRED: &str = "deferred_revenue/";
+
+/// The posting of what was recognized of an account of deferred revenue, minor units: Dr deferred revenue, Cr revenue;
+/// the other way round where more was taken back than was charged. None for an account of another kind.
+#[must_use]
+pub fn posting_of_recognition(deferred: &str, minor: i64) -> Option<(String, String, i64)> {
+    let offer = deferred.strip_prefix(DEFERRED)?;
+    let (deferred, revenue, amount) = (deferred.to_owned(), format!("revenue/{offer}"), minor.checked_abs()?);
+    match minor {
+        0 => None,
+        1.. => Some((deferred, revenue, amount)),
+        _ => Some((revenue, deferred, amount)),
+    }
 }
 
 #[cfg(test)]

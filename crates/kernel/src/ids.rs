@@ -103,6 +103,7 @@ ids! {
     PublisherId "pub" "a publisher",
     InvoiceId "inv" "an invoice",
     PaymentId "pay" "a payment",
+    RecognitionId "rec" "what was recognized as revenue of an offer's month",
     AllocationId "alc" "what of a payment or credit went to an invoice",
     CheckoutId "chk" "a hosted checkout",
     UsageBatchId "use" "what was counted of a report of metered use for one organization",

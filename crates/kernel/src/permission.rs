@@ -202,6 +202,8 @@ permissions! {
         &[], &[], OPERATOR;
     PaymentRecord "payment.record" "record payments that came in" "R-9a, R-46"
         &[], &[], OPERATOR;
+    BooksView "books.view" "see the ledger and what all payers owe" "R-9a, R-45"
+        &[], &[], OPERATOR;
     CreditGrant "credit.grant" "grant credits" "R-9a"
         &[], &[], OPERATOR;
     TrialExtend "trial.extend" "extend trials" "R-9a, R-36"

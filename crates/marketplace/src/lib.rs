@@ -20,6 +20,7 @@ pub mod policy;
 pub mod question;
 pub mod queue;
 pub mod quote;
+pub mod recognition;
 pub mod record;
 pub mod refusal;
 pub mod resume;

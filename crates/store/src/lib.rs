@@ -15,6 +15,7 @@ pub mod fuse;
 pub mod idempotency;
 pub mod invoices;
 pub mod leases;
+pub mod ledger;
 pub mod lines;
 pub mod mails;
 pub mod months;

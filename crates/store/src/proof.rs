@@ -3,10 +3,14 @@
 //! Rows come out as they are stored, words as text: what a row may say is for the proof to judge, and a word that no
 //! code of ours writes is a difference with a row's name, not a row that cannot be read.
 
+mod ledger;
 mod rows;
 mod trail;
 mod usage;
 
+pub use ledger::{
+    RecognitionProof, deferred_difference, left_unrecognized, ledger_days_difference, recognitions,
+};
 pub use rows::{
     BilledProof, ChargeProof, EntitlementProof, LineCharge, LineProof, LinkProof, PriceProof, PurchaseProof,
     TransferProof, allocations, charges, counters, currencies, entitlements_after, invoice_lines, invoices, links,
@@ -105,6 +109,8 @@ pub struct Counts {
     pub invoices: i64,
     /// Payments.
     pub payments: i64,
+    /// What was recognized as revenue.
+    pub recognitions: i64,
     /// What went to invoices.
     pub allocations: i64,
     /// Their lines.
@@ -125,7 +131,7 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
          (SELECT COUNT(*) FROM blocks WHERE number IS NULL) AS unchained, \
          (SELECT COUNT(*) FROM checkpoints) AS checkpoints, (SELECT COUNT(*) FROM invoices) AS invoices, \
          (SELECT COUNT(*) FROM payments) AS payments, (SELECT COUNT(*) FROM allocations) AS allocations, \
-         (SELECT COUNT(*) FROM invoice_lines) AS invoice_lines, \
+         (SELECT COUNT(*) FROM invoice_lines) AS invoice_lines, (SELECT COUNT(*) FROM recognitions) AS recognitions, \
          (SELECT COUNT(*) FROM usage_events) AS usage";
     let rows = reads.rows(sql, vec![]).await?;
     let Some(row) = rows.first() else { return Ok(Counts::default()) };
@@ -142,6 +148,7 @@ pub async fn counts(reads: &impl Reads) -> Result<Counts, StoreError> {
         checkpoints: row.int("checkpoints")?,
         invoices: row.int("invoices")?,
         payments: row.int("payments")?,
+        recognitions: row.int("recognitions")?,
         allocations: row.int("allocations")?,
         invoice_lines: row.int("invoice_lines")?,
         usage: row.int("usage")?,
@@ -245,6 +252,7 @@ pub async fn transfer_without_charge(reads: &impl Reads) -> Result<Option<(Charg
              WHERE NOT EXISTS (SELECT 1 FROM charges c WHERE c.id = t.fact) \
              AND NOT EXISTS (SELECT 1 FROM invoices i WHERE i.id = t.fact) \
              AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = t.fact) \
+             AND NOT EXISTS (SELECT 1 FROM recognitions r WHERE r.id = t.fact) \
              AND NOT EXISTS (SELECT 1 FROM allocations a WHERE a.id = t.fact) ORDER BY t.fact, t.leg LIMIT 1",
             vec![],
         )

@@ -7,6 +7,7 @@ pub mod docs;
 pub mod entitlements;
 pub mod events;
 pub mod invoices;
+pub mod ledger;
 pub mod offers;
 pub mod operations;
 pub mod organizations;
@@ -44,6 +45,7 @@ pub fn all(config: &mut ServiceConfig<'_>) {
     budgets::routes(config);
     invoices::routes(config);
     payments::routes(config);
+    ledger::routes(config);
     checkouts::routes(config);
     events::routes(config);
 }

@@ -18,6 +18,7 @@ mod line;
 mod month;
 mod payment;
 mod purchase;
+mod recognition;
 mod replay;
 mod resumed;
 mod shop;
@@ -202,9 +203,11 @@ async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> 
     let mut seen = replay_all(tx, &shop, counts.entitlements).await?;
     let invoices = invoice::prove(tx, &counts, &mut seen).await?;
     let payments = payment::prove(tx, &counts, &mut seen).await?;
+    recognition::prove(tx, &counts, &mut seen).await?;
     extra::none(tx, &counts, &seen).await?;
     proof::look_up(tx, false).await?;
     extra::sums(tx, &seen).await?;
+    recognition::sums(tx).await?;
     Ok(Summary {
         organizations: counts.organizations,
         purchases: seen.purchases,

@@ -16,10 +16,18 @@ pub struct Table {
 
 /// Tables that stay behind. Sessions and leases are of running processes and browsers: a copy that began with them would
 /// hand a person's session to a second installation, and wait for a process that is not there. `seaql_migrations` says
-/// which steps the schema has, which a restore makes by taking them. The others are what SQLite's triggers keep of the rows
+/// which steps the schema has, which a restore makes by taking them. The others are what triggers keep of the rows
 /// that are loaded.
-pub const LEFT_BEHIND: &[&str] =
-    &["sessions", "leases", "seaql_migrations", "renewals", "organization_grams", "subscription_grams"];
+pub const LEFT_BEHIND: &[&str] = &[
+    "sessions",
+    "leases",
+    "seaql_migrations",
+    "renewals",
+    "organization_grams",
+    "subscription_grams",
+    "ledger_days",
+    "deferred_months",
+];
 
 /// What a backup holds. Checkouts under way are in it, so that a person goes on where they were.
 pub const TABLES: &[Table] = &[
@@ -168,6 +176,20 @@ pub const TABLES: &[Table] = &[
             ("basis", Text),
             ("at", Int),
             ("bill", Text),
+        ],
+    },
+    // Before the postings, whose months of service are looked up here.
+    Table {
+        name: "recognitions",
+        key: &["id"],
+        columns: &[
+            ("id", Uuid),
+            ("month", Text),
+            ("account", Text),
+            ("currency", Text),
+            ("part", Int),
+            ("amount", Int),
+            ("at", Int),
         ],
     },
     Table {
