@@ -104,6 +104,9 @@ impl Held {
     }
 }
 
+/// A purchase that stands, its hour, and what was there of each offer and charged for it.
+type Standing = (Value, i64, Vec<(&'static Offer, Held, i64)>);
+
 fn euros(cents: i64) -> Value {
     json!({ "amount": format!("{}.{:02}", cents / 100, cents % 100), "currency": "EUR" })
 }
@@ -115,8 +118,8 @@ async fn a_random_walk_agrees_with_the_model(app: &App) {
     let payer = ada.subscription("Fabrikam Europe").await;
     let mut held: BTreeMap<&str, Held> = OFFERS.iter().map(|offer| (offer.slug, Held::default())).collect();
     let (mut day, mut hour) = (1, 0);
-    // What may be undone, the latest last: the purchase, its hour, and what was there of each offer and charged for it.
-    let mut standing: Vec<(Value, i64, Vec<(&Offer, Held, i64)>)> = Vec::new();
+    // What may be undone, the latest last.
+    let mut standing: Vec<Standing> = Vec::new();
     for step in 0..120 {
         if random.random_ratio(1, 4) && day < DAYS {
             day += random.random_range(1..=3).min(DAYS - day);
@@ -152,7 +155,7 @@ async fn a_random_walk_agrees_with_the_model(app: &App) {
             continue;
         }
         let count = random.random_range(1..=3);
-        let chosen: Vec<&Offer> = OFFERS.choose_multiple(&mut random, count).collect();
+        let chosen: Vec<&'static Offer> = OFFERS.choose_multiple(&mut random, count).collect();
         let most = *[3, 30, 300].choose(&mut random).expect("one of them");
         let items: Vec<(&str, i64)> = chosen.iter().map(|offer| (offer.slug, random.random_range(0..=most))).collect();
         let context = format!("seed {seed}, step {step}, day {day}, {items:?}");

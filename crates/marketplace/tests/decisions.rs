@@ -336,3 +336,27 @@ proptest! {
         }
     }
 }
+
+/// a day's price stays charged of what has neither seats nor metered use, by each rule that days are counted by, and never
+/// more than was charged.
+#[test]
+fn what_undoing_keeps() {
+    let hosted = "ms.build-release-hosted-pipelines";
+    for (rule, now, charged, kept) in [
+        ("days_after", "2018-04-15T10:00:00Z", 6_000, 400),
+        ("days_after", "2018-04-29T10:00:00Z", 400, 400),
+        ("days_after", "2018-04-30T10:00:00Z", 0, 0),
+        ("inclusive_days", "2018-04-30T10:00:00Z", 400, 400),
+        ("fixed_30", "2018-05-31T10:00:00Z", 400, 400),
+        ("seconds", "2018-04-30T12:00:00Z", 200, 200),
+        ("seconds", "2018-04-16T00:00:00Z", 6_000, 400),
+        ("none", "2018-04-15T10:00:00Z", 12_000, 400),
+        ("none", "2018-05-15T10:00:00Z", 12_000, 387),
+    ] {
+        let catalog = CATALOG.replace("proration = \"days_after\"", &format!("proration = \"{rule}\""));
+        let mut shop = Shop::with(&catalog, now, true, TaxRates::default());
+        let bought = shop.buy(&[(hosted, 3), (USERS, 10)]).unwrap();
+        let hosted_now = bought["lines"].as_array().unwrap().iter().find(|line| line["offer"] == hosted).unwrap();
+        assert_eq!((minor(&hosted_now["now"]), minor(&bought["undo_keeps"])), (charged, kept), "{rule} {now}");
+    }
+}

@@ -343,13 +343,12 @@ impl Replay {
         (organization, id, subscription): (OrganizationId, LinkId, SubscriptionId),
         evidence: &mut Evidence,
     ) -> Result<(), Difference> {
-        if self.links.contains_key(&organization) {
-            if let Some((earlier, _)) = self.early.insert(organization, (id, subscription)) {
-                let stored = format!("link {id} of {organization}");
-                return Err(Row("events", &fact.id).differs(stored, format!("link {earlier} is live")));
-            }
-        } else {
-            self.links.insert(organization, (id, subscription));
+        let live = self.links.get(&organization).copied();
+        let links = if live.is_some() { &mut self.early } else { &mut self.links };
+        let twice = links.insert(organization, (id, subscription)).or(live.filter(|(live, _)| *live == id));
+        if let Some((live, _)) = twice {
+            let stored = format!("link {id} of {organization}");
+            return Err(Row("events", &fact.id).differs(stored, format!("link {live} is live")));
         }
         let named = Row("links", &id);
         let row = evidence.links.remove(&id).ok_or_else(|| named.missing(fact.id))?;

@@ -35,7 +35,7 @@ pub fn found(state: &State, bought: &Bought) -> Option<Found> {
         state.month.clone_from(&bought.line.after.month);
         (state.accrued, state.charged) = ("0".to_owned(), 0);
     }
-    bought.undoable.then(|| Found { purchase: bought.purchase, charge: bought.line.charge, state })
+    bought.undoable.then_some(Found { purchase: bought.purchase, charge: bought.line.charge, state })
 }
 
 /// What the row of an undone purchase says of it.
