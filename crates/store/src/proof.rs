@@ -3,10 +3,12 @@
 //! Rows come out as they are stored, words as text: what a row may say is for the proof to judge, and a word that no
 //! code of ours writes is a difference with a row's name, not a row that cannot be read.
 
+mod budgets;
 mod rows;
 mod trail;
 mod usage;
 
+pub use budgets::{BudgetProof, budget_difference, budget_facts, budgeted_difference, budgets};
 pub use rows::{
     BilledProof, ChargeProof, EntitlementProof, LineCharge, LineProof, LinkProof, PriceProof, PurchaseProof,
     TransferProof, allocations, charges, counters, currencies, entitlements_after, invoice_lines, invoices, links,

@@ -6,6 +6,7 @@
 //! `days`, which share no code with the pricing. All is read in pages from one snapshot of the database, nearly in the
 //! order of its writing: memory holds a page, the catalogue, and what a share of the organizations has.
 
+mod budget;
 mod chain;
 mod checker;
 mod days;
@@ -197,6 +198,7 @@ async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> 
     extra::none(tx, &counts, &seen).await?;
     proof::look_up(tx, false).await?;
     extra::sums(tx, &seen).await?;
+    budget::prove(tx).await?;
     Ok(Summary {
         organizations: counts.organizations,
         purchases: seen.purchases,
