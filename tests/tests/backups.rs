@@ -203,7 +203,8 @@ async fn a_backup_of_an_earlier_version_is_brought_up_to_date(app: &App) {
     ];
     let steps: String = steps
         .iter()
-        .chain(&["m0010_payments", "m0011_mail", "m0012_resume", "m0013_undo", "m0015_budgets", "m0018_collections"])
+        .chain(&["m0010_payments", "m0011_mail", "m0012_resume", "m0013_undo", "m0015_budgets", "m0016_ledger"])
+        .chain(&["m0018_collections"])
         .map(|step| format!(",\"{step}\""))
         .collect();
     assert!(now[0].contains(&steps), "{}", now[0]);
@@ -226,6 +227,8 @@ async fn a_backup_of_an_earlier_version_is_brought_up_to_date(app: &App) {
         "provider_customers",
         "mails",
         "mail_cursor",
+        "budgets",
+        "budget_months",
     ];
     let mut table = String::new();
     for line in &now[1..] {

@@ -1,7 +1,8 @@
 //! Budgets: what a month may come to, whoever buys, however many at once, in whichever process.
 
 use serde_json::{Value, json};
-use tests::{Actor, App, Billing, Options, body_of, items_of, join_all, on_both, seeds};
+use std::time::Duration;
+use tests::{Actor, App, Billing, Options, Visitor, body_of, eventually, items_of, join_all, on_both, seeds};
 
 on_both! {
     r_48_a_purchase_over_the_budget_is_refused: begin();
@@ -12,7 +13,10 @@ on_both! {
     r_48_metered_use_counts_and_is_not_refused: begin();
     r_48_the_turn_only_warns_and_counts_who_is_behind: Options::at("2018-04-15T10:00:00Z").seed(&seeds::load(3));
     r_48_what_is_set_before_and_ends: begin();
+    r_48_warned_once_a_month_and_budget: begin();
     r_7_who_may_set_and_see: begin();
+    r_48_a_warning_is_mailed_to_the_billing_address: begin().mailing();
+    budgets_on_pages: begin();
     a_budget_that_is_none: begin();
 }
 
@@ -242,6 +246,62 @@ async fn r_48_what_is_set_before_and_ends(app: &App) {
     app.verify();
 }
 
+/// The warnings that were given, as `[organization?, month, used]`.
+async fn warnings(app: &App) -> Vec<Value> {
+    let told = app
+        .events()
+        .await
+        .into_iter()
+        .filter(|event| event["kind"] == "budget.warned" || event["type"] == "budget.warned");
+    told.map(|event| {
+        let public = ["public", "data", "facts"].iter().map(|name| &event[*name]).find(|part| part.is_object());
+        let public = public.unwrap_or(&event);
+        json!([public["organization"].is_string(), public["month"], public["used"]])
+    })
+    .collect()
+}
+
+/// Four fifths of it, by a purchase, by use, by the turn or by lowering it; the next month anew.
+async fn r_48_warned_once_a_month_and_budget(app: &App) {
+    let (sue, path, own) = sue(app).await;
+    sue.put(&path, usd("43.76")).await.status(200);
+    sue.put(&own, usd("400.00")).await.status(200);
+    sue.buys("tailspin", USERS, 5, Billing::Linked).await.status(201);
+    let look = async |at: &str| app.move_clock(at).await;
+    look("2018-04-15T10:01:00Z").await;
+    assert_eq!(warnings(app).await, [] as [Value; 0], "15.00 of 43.76");
+    // 35.00 are a cent less than four fifths of 43.76.
+    sue.put(&path, usd("70.00")).await.status(200);
+    sue.buys("tailspin", USERS, 10, Billing::Linked).await.status(201);
+    sue.put(&path, usd("43.76")).await.status(200);
+    look("2018-04-15T10:02:00Z").await;
+    assert_eq!(warnings(app).await, [] as [Value; 0]);
+    assert_eq!(sue.get(&path).await.ok()["state"], "within");
+    sue.put(&path, usd("43.75")).await.status(200);
+    look("2018-04-15T10:03:00Z").await;
+    assert_eq!(warnings(app).await, [json!([false, "2018-04-01", 3_500])]);
+    let stands = sue.get(&path).await.ok();
+    assert_eq!((&stands["state"], &stands["warned_at"]), (&json!("warned"), &json!("2018-04-15T10:02:00Z")));
+    sue.put(&path, usd("35.00")).await.status(200);
+    look("2018-04-20T10:00:00Z").await;
+    assert_eq!(warnings(app).await.len(), 1, "once a month");
+    // The turn charges 70.00, whatever the budget is.
+    look("2018-05-01T02:00:00Z").await;
+    assert_eq!(warnings(app).await[1..], [json!([false, "2018-05-01", 7_000])]);
+    // The organization's own, by use alone.
+    sue.put(&path, usd("1000.00")).await.status(200);
+    sue.put(&own, usd("90.00")).await.status(200);
+    switch(&sue, 30_000).await.status(201);
+    let event = json!([{ "id": "a", "organization": "tailspin", "offer": METER, "quantity": 21_000, "at": "2018-05-01T02:00:00Z" }]);
+    app.platform().await.post("/v1/usage", event).await.status(200);
+    look("2018-05-02T02:00:00Z").await;
+    assert_eq!(warnings(app).await[2..], [json!([true, "2018-05-01", 7_200])]);
+    // `purser renew` warns too, and all the same once.
+    app.stop().await;
+    app.prints(&["renew"]);
+    app.verify();
+}
+
 /// the subscription's owner sets both; whoever sees the bill sees what is used; an organization's owner and
 /// administrators see its own, and nothing of what others charge.
 async fn r_7_who_may_set_and_see(app: &App) {
@@ -284,4 +344,64 @@ async fn a_budget_that_is_none(app: &App) {
     sue.put(&path, usd("7.00")).await.status(200);
     assert_eq!(app.database.number("SELECT count(*) FROM events WHERE kind = 'budget.set'").await, twice + 1);
     app.verify();
+}
+
+async fn r_48_a_warning_is_mailed_to_the_billing_address(app: &App) {
+    let (sue, path, _) = sue(app).await;
+    let payer = path.trim_end_matches("/budget");
+    sue.patch(payer, json!({ "email": "bills@fabrikam.example" })).await.ok();
+    sue.buys("tailspin", USERS, 10, Billing::Linked).await.status(201);
+    sue.put(&path, usd("40.00")).await.status(200);
+    app.move_clock("2018-04-15T11:00:00Z").await;
+    let sink = app.options.mail.as_deref().expect("a sink");
+    let mail = eventually("the warning", Duration::from_secs(60), async || {
+        let subject = "The budget of Fabrikam Production for April 2018 is nearly used";
+        sink.mails().into_iter().find(|mail| mail.header("Subject") == subject)
+    })
+    .await;
+    assert_eq!(mail.header("To"), "bills@fabrikam.example");
+    for fact in ["Budget:          $40.00 a month, before tax\n", "Used:            $35.00\n", "#budget"] {
+        assert!(mail.text.contains(fact), "{fact:?} is not in\n{}", mail.text);
+    }
+}
+
+/// The payer's page sets it, the organization's shows its own, the checkout says what is left and why it may not be.
+async fn budgets_on_pages(app: &App) {
+    let (sue, path, own) = sue(app).await;
+    let page = path.trim_start_matches("/v1").trim_end_matches("/budget").to_owned();
+    let visitor = Visitor::signed_in(app, SUE).await;
+    visitor
+        .get(&page)
+        .await
+        .says(200, "None is set. With one, no purchase takes a month of this subscription over it.");
+    let refused = visitor.send_form(&format!("{page}/budget"), &[("amount", "<b>7")]).await;
+    refused.says(422, "The amount").says(422, "&#60;b&#62;7");
+    assert!(visitor.send_form(&format!("{page}/budget"), &[("amount", "70,00")]).await.leads_to().ends_with("#budget"));
+    sue.buys("tailspin", USERS, 5, Billing::Linked).await.status(201);
+    let shown = visitor.get(&page).await;
+    shown
+        .says(200, "$15.00 of $70.00, $55.00 left")
+        .says(200, "$30.00 of $70.00, $40.00 left")
+        .says(200, "value=\"21\"");
+    visitor.send_form("/organizations/tailspin/budget", &[("amount", "20.00")]).await.leads_to();
+    visitor.get("/organizations/tailspin").await.says(200, "$15.00 of $20.00, $5.00 left");
+    visitor.get("/organizations/tailspin").await.says(200, "$30.00 of $20.00, more than there is").says(200, "Within");
+
+    let change = [("organization", "tailspin"), ("offer", USERS), ("quantity", "11"), ("counted", "yes")];
+    let checkout = visitor.send_form("/checkouts", &change).await.leads_to();
+    let review = visitor.get(&checkout).await;
+    review.says(200, "This would take a month over its budget.").says(200, "With this purchase, before tax.");
+    review.says(200, "Subscription’s budget, May").says(200, "$78.00 of $70.00, more than there is");
+    visitor.send_form("/organizations/tailspin/budget", &[("remove", "yes")]).await.leads_to();
+    assert_eq!(sue.get(&own).await.ok()["budget"], Value::Null);
+
+    // Tailspin's owner sees its own, and no form; a reader of the subscription sees its budget, and no form.
+    sue.put(&own, usd("500.00")).await.status(200);
+    let otto = Visitor::signed_in(app, "otto@fabrikam.example").await;
+    otto.get("/organizations/tailspin").await.says(200, "of $500.00").lacks("Set the budget");
+    assert_eq!(otto.get(&page).await.status, 404);
+    let rita = Visitor::signed_in(app, "rita@fabrikam.example").await;
+    rita.get(&page).await.says(200, "of $70.00").lacks("Set the budget");
+    let mia = Visitor::signed_in(app, "mia@fabrikam.example").await;
+    mia.get("/organizations/tailspin").await.lacks("of $500.00");
 }

@@ -194,6 +194,20 @@ const DAMAGE: &[(&str, &str)] = &[
     ("deferred_months", "UPDATE deferred_months SET amount = amount + 1 WHERE month = '2018-05-01'"),
     ("deferred_months", "UPDATE deferred_months SET month = '2018-03-01' WHERE month = '2018-05-01'"),
     ("deferred_months", "DELETE FROM deferred_months WHERE month = '2018-05-01'"),
+    // budget
+    ("budgets", "UPDATE budgets SET amount = amount + 1"),
+    ("budgets", "UPDATE budgets SET since = '2018-04-01'"),
+    ("budgets", "UPDATE budgets SET organization_id = subscription_id"),
+    ("budgets", "DELETE FROM budgets"),
+    ("budget_months", "UPDATE budget_months SET charged = charged + 1"),
+    ("budget_months", "UPDATE budget_months SET month = '2018-07-01'"),
+    ("budget_months", "UPDATE budget_months SET warned_at = 1 WHERE warned_at = 0"),
+    ("budget_months", "UPDATE budget_months SET warned_at = 0 WHERE warned_at > 0"),
+    ("budget_months", "DELETE FROM budget_months"),
+    ("subscriptions", "UPDATE subscriptions SET budgeted = (1 = 0) WHERE budgeted"),
+    ("subscriptions", "UPDATE subscriptions SET budgeted = (1 = 1) WHERE NOT budgeted"),
+    ("events", "DELETE FROM events WHERE kind = 'budget.set'"),
+    ("events", "DELETE FROM events WHERE kind = 'budget.warned'"),
     // entitlement
     ("entitlements", "UPDATE entitlements SET committed = committed + 1"),
     ("entitlements", "UPDATE entitlements SET next = next + 1"),
@@ -237,6 +251,8 @@ async fn one_tampered_row_is_found(app: &App) {
     ada.buys_all("fabrikam", &all, Billing::Existing(&payer)).await.status(201);
     ada.buys("fabrikam", "ms.vss-vstsuser", 7, Billing::Linked).await.status(201);
     used(app, "2018-04-15T09:00:00Z").await;
+    ada.put(&format!("/v1/subscriptions/{payer}/budget"), json!({"amount": "115.00", "currency": "EUR"})).await.ok();
+    ada.put("/v1/organizations/fabrikam/budget", json!({"amount": "9000.00", "currency": "EUR"})).await.ok();
     // Another payer's card is declined, and replaced.
     let sue = app.as_("sue@fabrikam.example").await;
     sue.buys("tailspin", "ms.feed", 5, Billing::Linked).await.status(201);
@@ -251,6 +267,8 @@ async fn one_tampered_row_is_found(app: &App) {
     transfers(&olga, &payer, "2.00", "T-2").await;
     transfers(&olga, &payer, "900.00", "T-3").await;
     ada.buys("fabrikam", "ms.vss-vstsuser", 9, Billing::Linked).await.status(201);
+    ada.put(&format!("/v1/subscriptions/{payer}/budget"), json!({"amount": "100.00", "currency": "EUR"})).await.ok();
+    app.move_clock("2018-05-02T00:00:01Z").await;
     // Paid at once, declined, and waiting for an answer that does not come.
     for (token, status) in [("tok_ok", 201), ("tok_expired", 402), ("tok_away", 202)] {
         pays_by(&sue, &other, token).await;
@@ -306,6 +324,8 @@ fn one_row(table: &str, damage: &str) -> String {
         "collections" => "purchase_id",
         "transfers" => "fact",
         "unbilled" | "renewals" => "subscription_id",
+        "budgets" => "organization_id",
+        "budget_months" => "charged",
         "counters" => "name",
         "invoice_lines" => "charge_id",
         "usage_months" | "deferred_months" => "month",

@@ -1,6 +1,7 @@
 //! The server put together: database, catalogue, till, jobs, routes; and taken apart again in order.
 
 use crate::allowance::Allowances;
+use crate::budgeting;
 use crate::clock::BusinessClock;
 use crate::collecting;
 use crate::commands::{Fault, checkpoint_key, connect, platform, quote_key, token_key};
@@ -110,8 +111,9 @@ pub async fn serve(config: Config, clock: Option<Timestamp>) -> Result<(), Fault
         let (chained, followed) = (chainer.run(stopped.clone()), follow(state.clone(), stopped.clone()));
         let turned = months::keep_turning(state.clone(), stopped.clone());
         let collected = collecting::keep_collecting(state.clone(), stopped.clone());
+        let warned = budgeting::keep_warning(state.clone(), stopped.clone());
         let mailed = mailing::keep_mailing(state.clone(), post, url, stopped.clone());
-        tokio::join!(chained, followed, turned, collected, mailed, tidy(state.clone(), stopped));
+        tokio::join!(chained, followed, turned, collected, warned, mailed, tidy(state.clone(), stopped));
     };
     let (served, ()) = tokio::join!(serving, jobs);
     tracing::info!("stopped");

@@ -2,6 +2,7 @@
 
 use crate::app;
 use crate::backup;
+use crate::budgeting;
 use crate::cli::{Catalog, Cli, Command, Key};
 use crate::collecting::{self, Collected};
 use crate::config::Config;
@@ -231,7 +232,8 @@ async fn renew(config: &Config, until: Option<chrono::NaiveDate>) -> Result<Exit
     let limits = app::till_limits(config);
     let clock: Arc<dyn Clock> = Arc::new(FixedClock::new(at));
     let lanes = app::lanes(config, &db);
-    let (till, working) = Till::open(db.clone(), shelf, policy, clock, (limits, lanes), Arc::new(|_| ()));
+    let opened = (Arc::clone(&shelf), Arc::clone(&policy), Arc::clone(&clock));
+    let (till, working) = Till::open(db.clone(), opened.0, opened.1, opened.2, (limits, lanes), Arc::new(|_| ()));
     let month = until.map_or(months::due_at(at), Month::of_date);
     let ran = months::run(&months::Work::alone(&db, &till, &app::terms(config)), month, at).await;
     // What was issued is asked for where that is due too.
@@ -241,9 +243,12 @@ async fn renew(config: &Config, until: Option<chrono::NaiveDate>) -> Result<Exit
         Ok(_) => collecting::run(&work).await,
         Err(_) => Ok(Collected::default()),
     };
+    let budgeting = budgeting::Work { db: &db, shelf: &shelf, policy: &policy, clock: clock.as_ref(), ids: till.ids() };
+    let warned = budgeting.run(at).await;
     till.close();
     working.finish().await;
     let ran = ran?;
+    warned?;
     println!("{ran}");
     let Collected { invoices, unknown, resumed } = collected?;
     println!("{invoices} invoices were asked for, of {unknown} payments nobody knows yet what came");

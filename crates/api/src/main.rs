@@ -3,6 +3,7 @@
 mod allowance;
 mod app;
 mod backup;
+mod budgeting;
 mod caller;
 mod cli;
 mod clock;

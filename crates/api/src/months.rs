@@ -3,6 +3,7 @@
 //! It is found from the data what is due, so a server that was down for months does what it missed, and two schedulers at once do it once.
 
 use crate::app::terms;
+use crate::budgeting;
 use crate::collecting;
 use crate::problem::Problem;
 use crate::resuming;
@@ -251,6 +252,7 @@ pub async fn on_the_way(state: &State, target: Timestamp) -> Result<(), Problem>
             show(state, month.start() + TimeDelta::hours(HOUR)).await?;
             let ran = run_month(&Work::beside_purchases(state, &terms(&state.config)), month, state.now()).await;
             ran.map_err(store_problem)?;
+            budgeting::on_the_way(state).await.map_err(store_problem)?;
             month = month.next();
         } else if let Some(day) = day {
             show(state, day.and_time(NaiveTime::MIN).and_utc() + TimeDelta::hours(HOUR)).await?;
@@ -260,6 +262,7 @@ pub async fn on_the_way(state: &State, target: Timestamp) -> Result<(), Problem>
             break;
         }
     }
+    budgeting::on_the_way(state).await.map_err(store_problem)?;
     // What was left in between is found out whatever the day.
     if !payments::asked(&state.db, None, 1).await.map_err(store_problem)?.is_empty() {
         collecting::on_the_way(state).await?;

@@ -3,11 +3,13 @@
 //! Rows come out as they are stored, words as text: what a row may say is for the proof to judge, and a word that no
 //! code of ours writes is a difference with a row's name, not a row that cannot be read.
 
+mod budgets;
 mod ledger;
 mod rows;
 mod trail;
 mod usage;
 
+pub use budgets::{BudgetProof, budget_difference, budget_facts, budgeted_difference, budgets};
 pub use ledger::{
     RecognitionProof, deferred_difference, left_unrecognized, ledger_days_difference, recognitions,
 };

@@ -2,20 +2,22 @@
 //!
 //! A billing address gets what invoices hold, no more: nothing of who bought, and no card.
 
-use super::letters::{Ahead, Declined, Invoice, Letter, Next, Overdue, Paid, Part, Receipt, Status, kept_lines, line};
+use super::letters::{
+    Ahead, Budget, Declined, Invoice, Letter, Next, Overdue, Paid, Part, Receipt, Status, kept_lines, line,
+};
 use crate::pages::locale::{self, Locale};
 use billing::dunning::Schedule;
 use billing::invoice::Document;
 use billing::payment::Provider;
 use billing::{PaymentMethod, Profile, SubscriptionStatus};
 use chrono::NaiveDate;
-use kernel::{Currency, InvoiceId, Money, PaymentId, SubscriptionId, SubscriptionRole};
+use kernel::{Currency, InvoiceId, Money, OrganizationId, PaymentId, SubscriptionId, SubscriptionRole};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use store::invoices::{self, InvoiceRow};
 use store::mails::News;
 use store::subscriptions::{self, SubscriptionRow};
-use store::{Db, StoreError, payments};
+use store::{Db, StoreError, organizations, payments};
 
 /// Owners that are written to where there is no billing address.
 const OWNERS: usize = 10;
@@ -100,6 +102,15 @@ struct Changed {
     to: SubscriptionStatus,
 }
 
+#[derive(Deserialize)]
+struct Warned {
+    subscription: SubscriptionId,
+    organization: Option<OrganizationId>,
+    month: NaiveDate,
+    budget: i64,
+    used: i64,
+}
+
 impl Desk {
     /// The letter that tells of an event and the addresses that it goes to; none where nobody is to be told, as of what is
     /// owed no more.
@@ -112,6 +123,7 @@ impl Desk {
             "payment.received" => self.received(facts(news)?).await,
             "payment.declined" => self.declined(facts(news)?, news.at.date_naive()).await,
             "invoice.overdue" => self.overdue(facts(news)?).await,
+            "budget.warned" => self.warned(facts(news)?).await,
             "subscription.status_changed" => self.changed(facts(news)?).await,
             _ => Ok(None),
         }
@@ -244,6 +256,31 @@ impl Desk {
             SubscriptionStatus::Disabled => format!("{name} is disabled"),
             SubscriptionStatus::Deleted => format!("{name} is deleted"),
         };
+        self.addressed(&payer, subject, &letter).await
+    }
+
+    async fn warned(&self, told: Warned) -> Result<Option<(Letter, Vec<String>)>, StoreError> {
+        let payer = self.payer(told.subscription).await?;
+        let organization = match told.organization {
+            Some(id) => organizations::find(&self.db, id, None).await?,
+            None => None,
+        };
+        let named = organization.map(|found| found.organization);
+        let path = match &named {
+            Some(row) => format!("organizations/{}", row.slug),
+            None => format!("subscriptions/{}", told.subscription),
+        };
+        let letter = Budget {
+            whose: line(named.as_ref().map_or(&payer.row.name, |row| &row.name)),
+            payer: line(&payer.row.name),
+            month: told.month.format("%B %Y").to_string(),
+            budget: payer.money(told.budget),
+            used: payer.money(told.used),
+            over: told.used > told.budget,
+            link: format!("{}/{path}#budget", self.url),
+        };
+        let state = if letter.over { "exceeded" } else { "nearly used" };
+        let subject = format!("The budget of {} for {} is {state}", letter.whose, letter.month);
         self.addressed(&payer, subject, &letter).await
     }
 

@@ -136,6 +136,19 @@ pub struct Status {
     pub link: String,
 }
 
+/// A budget is nearly used, or more than that.
+#[derive(Template)]
+#[template(path = "mail/budget.txt")]
+pub struct Budget {
+    pub whose: String,
+    pub payer: String,
+    pub month: String,
+    pub budget: String,
+    pub used: String,
+    pub over: bool,
+    pub link: String,
+}
+
 /// A text on one line.
 pub fn line(text: &str) -> String {
     text.split(ends_a_line).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")

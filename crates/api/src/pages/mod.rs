@@ -3,6 +3,7 @@
 
 mod assets;
 mod billing;
+mod budgets;
 pub mod checkout;
 pub mod frame;
 mod invoices;
@@ -34,6 +35,7 @@ pub fn routes(config: &mut ServiceConfig) {
     undo::routes(config);
     organizations::routes(config);
     billing::routes(config);
+    budgets::routes(config);
     invoices::routes(config);
     payments::routes(config);
     subscriptions::routes(config);

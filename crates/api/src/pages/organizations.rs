@@ -1,5 +1,6 @@
 //! Organizations: the list, what one has, and what was bought for it.
 
+use super::budgets::BudgetCard;
 use super::frame::{Frame, page};
 use super::locale::{Locale, date, day};
 use super::sum::{Quoted, Sum};
@@ -21,6 +22,7 @@ use marketplace::metered::Meter;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::Arc;
+use store::budgets::Scope;
 use store::organizations::Standing;
 use store::purchases::PurchaseRow;
 use store::till::EntitlementRow;
@@ -172,6 +174,7 @@ struct OrganizationPage {
     next_on: String,
     total: String,
     purchases: Vec<Bought>,
+    budget: Option<BudgetCard>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -226,10 +229,26 @@ async fn show(
         total: view.total(),
         rows,
         purchases: bought(&latest, &catalogue, visitor.locale)?,
+        budget: budget(&state, &visitor, &standing, currency).await?,
         name: standing.organization.name,
         slug,
     };
     page(StatusCode::OK, &template)
+}
+
+/// The organization's budget, for who may see its part of the bill, where there is one or the visitor may set it.
+async fn budget(
+    state: &State,
+    visitor: &Visitor,
+    standing: &Standing,
+    currency: Currency,
+) -> Result<Option<BudgetCard>, Problem> {
+    let may = |permission| visitor.installation().may_in(permission, standing);
+    let Some(subscription) = standing.linked.filter(|_| may(Permission::OrganizationBillView)) else { return Ok(None) };
+    let scope = Scope { subscription, organization: Some(standing.organization.id) };
+    let action = format!("/organizations/{}/budget", standing.organization.slug);
+    let card = BudgetCard::of(state, visitor, scope, (action, currency, may(Permission::BudgetManage))).await?;
+    Ok(Some(card).filter(BudgetCard::is_shown))
 }
 
 async fn held(state: &State, id: OrganizationId) -> Result<HashMap<kernel::OfferId, EntitlementRow>, Problem> {

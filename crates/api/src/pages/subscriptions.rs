@@ -1,5 +1,6 @@
 //! Subscriptions: the list, a new one, and one with its organizations, its people and what is coming on its bill.
 
+use super::budgets::BudgetCard;
 use super::frame::{Frame, page, see_other};
 use super::locale::{date, day};
 use super::organizations::ListQuery;
@@ -23,6 +24,7 @@ use marketplace::catalogue::Catalogue;
 use marketplace::metered::{self, Count};
 use marketplace::question::Desk;
 use serde::Deserialize;
+use store::budgets::Scope;
 use store::coming::ComingRow;
 use store::subscriptions::SubscriptionRow;
 
@@ -195,6 +197,7 @@ struct SubscriptionPage {
     roles: Vec<(&'static str, String, bool)>,
     refused: Option<Told>,
     typed: String,
+    budget: Option<BudgetCard>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -224,6 +227,7 @@ async fn subscription(
     let seen = Seen::find(state, &visitor.caller(), id).await?;
     let may_manage = seen.installation.may_with(Permission::RolesManage, None, seen.role);
     let sees_bill = seen.installation.may_with(Permission::InvoiceView, None, seen.role);
+    let may_budget = seen.installation.may_with(Permission::BudgetManage, None, seen.role);
     let row = seen.row;
     let after: Option<OrganizationId> = paging::after(query.after.as_deref())?;
     let coming =
@@ -242,6 +246,13 @@ async fn subscription(
     let rows = rows.collect();
     let desk = Desk { db: &state.db, shelf: &state.shelf, policy: &state.policy, clock: state.clock.as_ref() };
     let next = if sees_bill { desk.next_invoice(row.id).await.map_err(store_problem)? } else { None };
+    let budget = if sees_bill {
+        let scope = Scope { subscription: row.id, organization: None };
+        let form = (format!("/subscriptions/{}/budget", row.id), row.currency, may_budget);
+        Some(BudgetCard::of(state, visitor, scope, form).await?).filter(BudgetCard::is_shown)
+    } else {
+        None
+    };
     let holders = store::subscriptions::holders(&state.db, row.id, HOLDERS).await.map_err(store_problem)?;
     let status = refused.as_ref().map_or(StatusCode::OK, Problem::status);
     let template = SubscriptionPage {
@@ -260,6 +271,7 @@ async fn subscription(
         roles: SubscriptionRole::ALL.iter().map(role_choice).collect(),
         refused: refused.as_ref().map(Told::of),
         typed,
+        budget,
         id: row.id.to_string(),
         name: row.name,
     };

@@ -1,6 +1,7 @@
 //! What a quote or a purchase says, as pages show it: the sum beside a checkout, and on the receipt. Both are read from
 //! the answer that the API gives, so that a page cannot tell another story.
 
+use super::budgets::Gauge;
 use super::locale::{Locale, date, day, month_name};
 use super::wares::units;
 use crate::problem::Problem;
@@ -31,6 +32,9 @@ pub struct Quoted {
     /// Why not.
     #[serde(default)]
     pub reasons: Vec<Said>,
+    /// The budgets that it counts against; quotes only.
+    #[serde(default)]
+    pub budgets: Vec<Weighed>,
     /// Whether billing was set up by it; purchases only.
     #[serde(default)]
     pub billing_set_up: bool,
@@ -72,6 +76,30 @@ pub struct Undone {
     pub kept: Money,
     /// Whether billing is no longer set up.
     pub billing_removed: bool,
+}
+
+/// What it would make of a budget.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Weighed {
+    /// The organization whose budget it is; none for the subscription's.
+    pub organization: Option<String>,
+    /// How much a month.
+    pub budget: Money,
+    /// This month.
+    pub this_month: MonthOf,
+    /// The next one.
+    pub next_month: MonthOf,
+}
+
+/// A month of a budget with what is asked.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct MonthOf {
+    /// Its first day.
+    pub month: NaiveDate,
+    /// What it would come to.
+    pub would_be: Money,
+    /// What is left then.
+    pub left: Money,
 }
 
 /// Why not, and what to do.
@@ -197,6 +225,8 @@ pub struct Sum {
     pub hint: &'static str,
     /// Until when it can be undone, and what would stay charged; empty once it was.
     pub undo: String,
+    /// What it makes of budgets, this month and next.
+    pub gauges: Vec<Gauge>,
 }
 
 impl Sum {
@@ -219,6 +249,7 @@ impl Sum {
             next: money(quoted.next_invoice.totals.total),
             parts: parts(quoted, month, locale),
             monthly: money(quoted.renewal.totals.total),
+            gauges: gauges(quoted, locale),
             hint: if lowered {
                 "What is paid stays usable to the end of the month. Until then you can raise it again at no cost."
             } else {
@@ -241,6 +272,18 @@ fn undo_words(quoted: &Quoted, locale: Locale) -> String {
         }
         None => format!("It can be undone until {until}."),
     }
+}
+
+fn gauges(quoted: &Quoted, locale: Locale) -> Vec<Gauge> {
+    let mut gauges = Vec::new();
+    for weighed in &quoted.budgets {
+        let whose = if weighed.organization.is_some() { "Organization’s budget" } else { "Subscription’s budget" };
+        for part in [weighed.this_month, weighed.next_month] {
+            let label = format!("{whose}, {}", month_name(Month::of_date(part.month)));
+            gauges.push(Gauge::new(label, (part.would_be, weighed.budget, part.left), locale));
+        }
+    }
+    gauges
 }
 
 fn sum_line(line: &Line, catalogue: &Catalogue, locale: Locale, first: NaiveDate) -> SumLine {

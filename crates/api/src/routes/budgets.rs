@@ -244,7 +244,10 @@ async fn remove_organization(
 
 /// The budget of an organization that the caller has this right to. Whoever may set it owns the payer, so those are named
 /// as whom to ask.
-async fn of_organization(
+///
+/// # Errors
+/// `not-found`, `billing-setup-required`, `permission-denied`; the store's.
+pub async fn of_organization(
     state: &State,
     caller: &Caller,
     named: &str,

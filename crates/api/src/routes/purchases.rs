@@ -41,7 +41,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     (status = 402, description = "The card was declined", body = schema::Problem, content_type = "application/problem+json"),
     (status = 403, description = "A right is missing", body = schema::Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such organization, offer or subscription", body = schema::Problem, content_type = "application/problem+json"),
-    (status = 409, description = "billing-setup-required, billing-already-set-up, subscription-not-eligible, quantity-changed, price-changed, purchase-in-progress", body = schema::Problem, content_type = "application/problem+json"),
+    (status = 409, description = "billing-setup-required, billing-already-set-up, subscription-not-eligible, budget-exceeded, quantity-changed, price-changed, purchase-in-progress", body = schema::Problem, content_type = "application/problem+json"),
     (status = 413, description = "Body too large", body = schema::Problem, content_type = "application/problem+json"),
     (status = 415, description = "Body not JSON", body = schema::Problem, content_type = "application/problem+json"),
     (status = 422, description = "A field cannot be taken, a quantity is out of range, or the key was used for another body", body = schema::Problem, content_type = "application/problem+json"),

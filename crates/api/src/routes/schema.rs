@@ -137,6 +137,36 @@ pub struct Quote {
     pub undo_keeps: Money,
     pub allowed: bool,
     pub reasons: Vec<Reason>,
+    /// The budgets that it counts against, as far as the caller may see them; left out where there are none. A purchase keeps
+    /// none of it.
+    #[schema(required = false)]
+    pub budgets: Vec<WeighedBudget>,
+}
+
+/// What an order would make of a budget.
+#[derive(Serialize, ToSchema)]
+pub struct WeighedBudget {
+    pub subscription: String,
+    /// The organization whose budget it is; null for that of the whole subscription.
+    #[schema(required)]
+    pub organization: Option<String>,
+    /// How much a month, before tax.
+    pub budget: Money,
+    pub this_month: WeighedMonth,
+    pub next_month: WeighedMonth,
+}
+
+/// What an order would make of a month.
+#[derive(Serialize, ToSchema)]
+pub struct WeighedMonth {
+    /// The month, by its first day.
+    #[schema(format = Date)]
+    pub month: String,
+    /// As things stand.
+    pub used: Money,
+    pub would_be: Money,
+    /// What is left then; nothing where it would be over.
+    pub left: Money,
 }
 
 /// A purchase: its quote, kept, and what came of it.

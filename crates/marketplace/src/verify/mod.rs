@@ -6,6 +6,7 @@
 //! `days`, which share no code with the pricing. All is read in pages from one snapshot of the database, nearly in the
 //! order of its writing: memory holds a page, the catalogue, and what a share of the organizations has.
 
+mod budget;
 mod chain;
 mod checker;
 mod collected;
@@ -208,6 +209,7 @@ async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> 
     proof::look_up(tx, false).await?;
     extra::sums(tx, &seen).await?;
     recognition::sums(tx).await?;
+    budget::prove(tx).await?;
     Ok(Summary {
         organizations: counts.organizations,
         purchases: seen.purchases,

@@ -118,7 +118,7 @@ pub struct Fact {
 
 const FACT: &str = "SELECT id, block_id, place, kind, organization_id, actor, at, public FROM events";
 
-fn fact(row: &QueryResult) -> Result<Fact, StoreError> {
+pub(super) fn fact(row: &QueryResult) -> Result<Fact, StoreError> {
     Ok(Fact {
         id: row.id("id")?,
         place: (row.id("block_id")?, row.int("place")?),
