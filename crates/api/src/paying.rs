@@ -84,8 +84,11 @@ async fn record(work: &Work, settling: Settling, outcome: &Outcome) -> Result<An
 /// # Errors
 /// The store's.
 pub async fn settle(work: &Work, row: &PaymentRow, purchase: PurchaseId) -> Result<Outcome, StoreError> {
-    let found = collections::find(&work.db, purchase).await?;
-    let found = found.ok_or_else(|| StoreError::corrupt(format!("{} pays {purchase}, which is not there", row.id)))?;
+    let Some(found) = collections::find(&work.db, purchase).await? else {
+        // `verify` tells; all other payments are to be settled nevertheless.
+        tracing::error!(payment = %row.id, %purchase, "a payment is of a purchase that is not there");
+        return Ok(Outcome::Unknown);
+    };
     let demand = collection::demand(row);
     let looked_up = work.providers.look_up(&demand).await;
     if found.state != CollectionState::Pending.as_str() {
@@ -105,8 +108,12 @@ pub async fn settle(work: &Work, row: &PaymentRow, purchase: PurchaseId) -> Resu
         let settling =
             Settling { purchase, payment: row.id, organization: found.organization, payer: found.subscription };
         match record(work, settling, &outcome).await {
-            Err(Failure::Unavailable | Failure::Fault) => {
+            Err(Failure::Unavailable) => {
                 return Err(StoreError::Unavailable("the till does not take what came of a payment".into()));
+            }
+            Err(Failure::Fault) => {
+                tracing::error!(payment = %row.id, %purchase, "what came of a payment cannot be recorded");
+                return Ok(Outcome::Unknown);
             }
             Ok(_) | Err(Failure::Refused(_)) => {}
         }

@@ -25,7 +25,7 @@ use store::till::Earlier;
 use store::{Actor, NewEvent, Reads, StoreError};
 
 /// Why a purchase was released although it was paid: what it was decided on holds no more. The money is its payer's credit.
-const TOO_LATE: &str = "too_late";
+pub const TOO_LATE: &str = "too_late";
 
 kernel::string_enum! {
     /// How a purchase stands that is paid at once.
@@ -149,13 +149,24 @@ pub struct Released {
 /// As [`StoreError`] says.
 pub async fn load(reads: &impl Reads, purchase: PurchaseId) -> Result<Option<(PurchaseId, Collection)>, StoreError> {
     let Some(row) = store::collections::find(reads, purchase).await? else { return Ok(None) };
-    let corrupt = |what: &dyn std::fmt::Display| StoreError::corrupt(format!("collection of {purchase}: {what}"));
-    let state: CollectionState = row.state.parse().map_err(|fault| corrupt(&fault))?;
-    let plan = match state {
-        CollectionState::Pending => Some(serde_json::from_str(&row.plan).map_err(|fault| corrupt(&fault))?),
-        _ => None,
-    };
-    Ok(Some((purchase, Collection { row, state, plan })))
+    Ok(Some((purchase, Collection::read(row)?)))
+}
+
+impl Collection {
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where its words are none that we write.
+    pub fn read(row: CollectionRow) -> Result<Self, StoreError> {
+        let corrupt =
+            |what: &dyn std::fmt::Display| StoreError::corrupt(format!("collection of {}: {what}", row.purchase));
+        let state: CollectionState = row.state.parse().map_err(|fault| corrupt(&fault))?;
+        let plan = match state {
+            CollectionState::Pending => Some(serde_json::from_str(&row.plan).map_err(|fault| corrupt(&fault))?),
+            _ => None,
+        };
+        Ok(Self { row, state, plan })
+    }
 }
 
 /// The data of the payer that a released purchase would have created, and who would own it; none where it exists, or nothing

@@ -1,18 +1,21 @@
 //! Decisions run without a database: tables and properties over the real catalogue.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
 
+use billing::payment::Outcome;
 use billing::{Payer, PaymentMethod, PaymentMethods, SubscriptionKind, SubscriptionStatus, TaxRates};
 use kernel::{Id, IdSource, OrganizationId, OrganizationRole, SubscriptionId, SubscriptionRole, Timestamp, UserId};
 use marketplace::book::{Book, OrganizationBook, PayerBook, Standing};
 use marketplace::budget::Budgets;
 use marketplace::catalogue::Catalogue;
 use marketplace::command::{Decision, decide};
-use marketplace::order::{Act, BillingRequest, Caller, Command, ItemRequest, Order};
+use marketplace::order::{Act, BillingRequest, Caller, Command, ItemRequest, Order, Settling};
+use marketplace::pending::{Collection, Collects};
 use marketplace::{Policy, Refusal};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use store::collections::CollectionRow;
 
 const CATALOG: &str = include_str!("../../../config/catalog.toml");
 const USERS: &str = "ms.vss-vstsuser";
@@ -32,6 +35,8 @@ struct Shop {
     ids: IdSource,
     now: Timestamp,
     keys: u32,
+    /// The last purchase that waits for its payment.
+    waiting: Option<Settling>,
 }
 
 impl Shop {
@@ -108,7 +113,7 @@ impl Shop {
             payer_role: Some(SubscriptionRole::Owner),
             payer: Some(subscription),
         };
-        Self { book, standing, ids, now: at(now), keys: 0 }
+        Self { book, standing, ids, now: at(now), keys: 0, waiting: None }
     }
 
     fn buy(&mut self, items: &[(&str, i64)]) -> Result<Value, Refusal> {
@@ -138,8 +143,21 @@ impl Shop {
         };
         match decide(&mut self.book, &command, &self.standing, self.now, &mut self.ids)? {
             Decision::Write(_, answer) => Ok(serde_json::from_str(&answer).unwrap()),
+            Decision::Pend(writes, settling, answer) => {
+                let Some(Collects::Asked(asked)) = writes.collects else { panic!("nothing is asked for") };
+                let collection = Collection::read(CollectionRow { answer: answer.clone(), ..asked.row }).unwrap();
+                self.book.collections.insert(settling.purchase, collection);
+                self.waiting = Some(settling);
+                Ok(serde_json::from_str(&answer).unwrap())
+            }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// What came of asking for what waits.
+    fn settle(&mut self, outcome: Outcome) -> Result<Decision, Refusal> {
+        let command = Command::settle(self.waiting.unwrap(), outcome);
+        decide(&mut self.book, &command, &self.standing, self.now, &mut self.ids)
     }
 
     fn held(&self, slug: &str) -> Option<&store::till::EntitlementRow> {
@@ -359,4 +377,96 @@ fn what_undoing_keeps() {
         let hosted_now = bought["lines"].as_array().unwrap().iter().find(|line| line["offer"] == hosted).unwrap();
         assert_eq!((minor(&hosted_now["now"]), minor(&bought["undo_keeps"])), (charged, kept), "{rule} {now}");
     }
+}
+
+const AT_ONCE: &str = r#"
+[[offer]]
+slug = "ms.at-once"
+name = "At once"
+publisher = "ms"
+kind = "pipelines"
+unit = "job"
+collection = "at_purchase"
+[offer.prices.USD]
+model = "per_unit"
+bands = [{ unit = "10.00" }]
+"#;
+
+/// Four of an offer that is paid at once, waiting for its payment.
+fn waiting() -> Shop {
+    let catalog = format!("{}{AT_ONCE}", include_str!("../../../config/catalog.toml"));
+    let mut shop = Shop::with(&catalog, "2018-04-15T09:00:00Z", true, TaxRates::default());
+    let pending = shop.buy(&[("ms.at-once", 4)]).unwrap();
+    assert_eq!((&pending["state"], &pending["collected"]), (&Value::from("pending"), &Value::from("now")));
+    assert_eq!((minor(&pending["now"]["total"]), minor(&pending["next_invoice"]["total"])), (2_000, 4_000));
+    assert!(shop.held("ms.at-once").is_none());
+    shop
+}
+
+fn received() -> Outcome {
+    Outcome::Received("ref".into())
+}
+
+/// R-44: what waits is completed as it was decided, and only where that can still be; else the money is credit.
+#[test]
+fn what_is_paid_is_completed_as_it_was_decided() {
+    type Meanwhile = fn(&mut Shop);
+    let rows: [(&str, Meanwhile, bool); 7] = [
+        ("nothing", |_| (), true),
+        ("a later day", |shop| shop.now = at("2018-04-29T09:00:00Z"), true),
+        ("nobody pays any more", |shop| shop.standing.payer_role = None, true),
+        ("the next month", |shop| shop.now = at("2018-05-01T00:00:00Z"), false),
+        ("another payer", |shop| shop.book.organizations.get_mut(&id(1)).unwrap().link = Some(id(9)), false),
+        ("no payer", |shop| shop.book.organizations.get_mut(&id(1)).unwrap().link = None, false),
+        (
+            "another number",
+            |shop| {
+                let offer = shop.book.catalogue.by_slug("ms.at-once").unwrap().id;
+                let month = "2018-04-01".parse().unwrap();
+                let row = marketplace::book::nothing(id(1), offer, month);
+                let row = store::till::EntitlementRow { next: 1, version: 1, ..row };
+                shop.book.organizations.get_mut(&id(1)).unwrap().entitlements.insert(offer, row);
+            },
+            false,
+        ),
+    ];
+    for (meanwhile, change, completes) in rows {
+        let mut shop = waiting();
+        assert!(matches!(shop.buy(&[("ms.at-once", 5)]), Err(Refusal::PurchaseInProgress(_))), "{meanwhile}");
+        change(&mut shop);
+        match shop.settle(received()).unwrap() {
+            Decision::Write(writes, answer) => {
+                assert!(completes, "{meanwhile}");
+                assert_eq!(writes.charges[0].line.now.minor(), 2_000, "{meanwhile}");
+                assert_eq!(writes.charges[0].bill.month(), None, "{meanwhile}: it has a bill of its own");
+                assert_eq!(shop.held("ms.at-once").map(|row| (row.committed, row.next)), Some((4, 4)), "{meanwhile}");
+                // Told again, it is the same.
+                let again = shop.settle(received());
+                assert!(matches!(again, Ok(Decision::Replay(told)) if told == answer), "{meanwhile}");
+            }
+            Decision::Release(writes, Refusal::PaymentDeclined { reason, .. }) => {
+                assert!(!completes, "{meanwhile}");
+                assert_eq!((reason.as_str(), writes.charges.len()), ("too_late", 0), "{meanwhile}");
+            }
+            other => panic!("{meanwhile}: {other:?}"),
+        }
+        assert!(shop.book.organizations[&id(1)].held.is_empty(), "{meanwhile}");
+    }
+}
+
+/// R-44, R-19: declined, nothing was changed and the offer is free again; unknown, it waits on.
+#[test]
+fn what_is_declined_is_released() {
+    let mut shop = waiting();
+    assert!(matches!(shop.settle(Outcome::Unknown), Ok(Decision::Pending(_))));
+    let declined = Outcome::Declined { reason: "card_declined".into(), url: Some("https://bank.example".into()) };
+    assert!(matches!(shop.settle(declined.clone()), Ok(Decision::Release(..))));
+    assert!(shop.held("ms.at-once").is_none() && shop.book.earlier.is_empty());
+    // Whoever tells it later is told the same, even that it was paid after all.
+    for late in [declined, received()] {
+        let refused = shop.settle(late);
+        let Err(Refusal::PaymentDeclined { reason, url }) = refused else { panic!("{refused:?}") };
+        assert_eq!((reason.as_str(), url.as_deref()), ("card_declined", Some("https://bank.example")));
+    }
+    assert_eq!(shop.buy(&[("ms.at-once", 5)]).unwrap()["state"], "pending");
 }

@@ -65,7 +65,7 @@ pub struct Payment {
     /// How much.
     #[schema(value_type = schema::Money)]
     pub amount: Money,
-    /// The invoice that a card was asked for; null for a transfer.
+    /// The invoice that a card was asked for; null for a transfer, and for a purchase until it is paid.
     #[schema(value_type = Option<String>, required)]
     pub invoice: Option<InvoiceId>,
     /// The transfer's reference at the bank, or the payment's at the provider; empty while unknown.

@@ -7,6 +7,7 @@ use crate::routes::payers::{Picked, Picker};
 use crate::state::{State, field_problem, store_problem, unavailable};
 use kernel::{OrganizationId, Permission, UserId};
 use marketplace::budget::Exceeded;
+use marketplace::pending::TOO_LATE;
 use marketplace::till::Failure;
 use marketplace::{Refusal, Scope};
 
@@ -71,7 +72,11 @@ pub async fn refusal(state: &State, refusal: Refusal, about: &About<'_>) -> Prob
         Refusal::CannotUndo(why) => Problem::cannot_be_undone(&why),
         Refusal::PurchaseInProgress(purchase) => Problem::purchase_in_progress(purchase),
         Refusal::PaymentDeclined { reason, url } => {
-            let words = format!("The payment was declined ({}); nothing was bought.", reason.replace('_', " "));
+            let words = if reason == TOO_LATE {
+                "The payment came too late for this purchase; the money is the subscription's credit.".to_owned()
+            } else {
+                format!("The payment was declined ({}); nothing was bought.", reason.replace('_', " "))
+            };
             Problem::payment_declined(&reason, url.as_deref()).with_detail(words)
         }
         Refusal::Invalid(faults) => field_problem(faults),
