@@ -18,6 +18,7 @@ mod m0010_payments;
 mod m0011_mail;
 mod m0012_resume;
 mod m0013_undo;
+mod m0014_credit_notes;
 mod m0015_budgets;
 mod m0016_ledger;
 mod m0018_collections;
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_mail::Migration),
             Box::new(m0012_resume::Migration),
             Box::new(m0013_undo::Migration),
+            Box::new(m0014_credit_notes::Migration),
             Box::new(m0015_budgets::Migration),
             Box::new(m0016_ledger::Migration),
             Box::new(m0018_collections::Migration),

@@ -147,9 +147,8 @@ fn sqlite_triggers() -> Vec<String> {
         let cells: Vec<String> = columns.iter().map(|name| format!("{row}.{name} AS {name}")).collect();
         format!("(SELECT {})", cells.join(", "))
     };
-    let adds = |row: &str, sign: &str| {
-        [DAYS, DEFERRED].map(|sum| statement(backend, sum, &one(row), sign) + ";").concat()
-    };
+    let adds =
+        |row: &str, sign: &str| [DAYS, DEFERRED].map(|sum| statement(backend, sum, &one(row), sign) + ";").concat();
     let (new, old) = (adds("NEW", "1"), adds("OLD", "-1"));
     vec![
         format!("CREATE TRIGGER ledger_of_new AFTER INSERT ON transfers BEGIN {new} END"),

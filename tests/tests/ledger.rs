@@ -86,7 +86,8 @@ async fn r_45_use_is_revenue_of_the_month_that_it_was_in(app: &App) {
     platform.post("/v1/usage", used).await.ok();
     assert_eq!(balance(app, "2018-04-30").await["currencies"], json!([]), "what is used is charged at the turn");
     app.move_clock("2018-05-01T02:00:00Z").await;
-    let charged = app.database.number("SELECT CAST(SUM(amount) AS BIGINT) FROM charges WHERE month = '2018-04-01'").await;
+    let charged =
+        app.database.number("SELECT CAST(SUM(amount) AS BIGINT) FROM charges WHERE month = '2018-04-01'").await;
     assert!(charged > 0);
     let may = balance(app, "2018-05-01").await;
     assert_eq!(stands(&may, "EUR", "deferred_revenue", "credit"), "0.00", "{may}");

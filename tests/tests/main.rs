@@ -9,6 +9,7 @@ mod browser;
 mod budgets;
 mod buyer;
 mod catalogue;
+mod credit_notes;
 mod directory;
 mod documents;
 mod faults;

@@ -19,6 +19,7 @@ mod openapi;
 mod pages;
 mod paying;
 mod problem;
+mod refunding;
 mod request_id;
 mod resuming;
 mod routes;

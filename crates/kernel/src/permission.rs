@@ -204,6 +204,8 @@ permissions! {
         &[], &[], OPERATOR;
     BooksView "books.view" "see the ledger and what all payers owe" "R-9a, R-45"
         &[], &[], OPERATOR;
+    CreditNoteIssue "credit_note.issue" "issue credit notes, and refund what was paid" "R-9a, R-43, R-46"
+        &[], &[], OPERATOR;
     CreditGrant "credit.grant" "grant credits" "R-9a"
         &[], &[], OPERATOR;
     TrialExtend "trial.extend" "extend trials" "R-9a, R-36"

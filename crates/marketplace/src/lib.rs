@@ -9,6 +9,7 @@ pub mod book;
 pub mod budget;
 pub mod catalogue;
 pub mod command;
+pub mod credit_note;
 pub mod decide;
 pub mod explain;
 pub mod invoicing;

@@ -168,7 +168,8 @@ pub async fn take_deferred(tx: &Tx, month: Month) -> Result<Vec<DeferredRow>, St
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn parts(reads: &impl Reads, month: Month) -> Result<Vec<DeferredRow>, StoreError> {
-    let sql = "SELECT account, currency, COUNT(*) AS parts FROM recognitions WHERE month = $1 GROUP BY account, currency";
+    let sql =
+        "SELECT account, currency, COUNT(*) AS parts FROM recognitions WHERE month = $1 GROUP BY account, currency";
     let rows = reads.rows(sql, vec![month.to_string().into()]).await?;
     let row = |row: &sea_orm::QueryResult| {
         Ok(DeferredRow { account: row.text("account")?, currency: row.word("currency")?, amount: row.int("parts")? })
@@ -197,7 +198,8 @@ pub struct RecognitionRow {
     pub posting: (String, String, i64),
 }
 
-const DEFERRED: Columns = &[("month", Kind::Text), ("account", Kind::Text), ("currency", Kind::Text), ("amount", Kind::Int)];
+const DEFERRED: Columns =
+    &[("month", Kind::Text), ("account", Kind::Text), ("currency", Kind::Text), ("amount", Kind::Int)];
 
 const RECOGNITIONS: Columns = &[
     ("id", Kind::Uuid),
@@ -242,7 +244,9 @@ pub async fn recognize(tx: &Tx, month: Month, recognized: &[RecognitionRow]) -> 
         // Under the name of this connection, as its postings will be: the two add up to nothing.
         let writer = if tx.backend() == DatabaseBackend::Sqlite { "0" } else { "pg_backend_pid()" };
         let (cells, set) = (selected(tx.backend(), DEFERRED), source(tx.backend(), DEFERRED, 1));
-        let sql = format!("INSERT INTO deferred_months (month, account, currency, amount, writer) SELECT {cells}, {writer} FROM {set}");
+        let sql = format!(
+            "INSERT INTO deferred_months (month, account, currency, amount, writer) SELECT {cells}, {writer} FROM {set}"
+        );
         tx.execute(&sql, sums.into_values(tx.backend())).await?;
     }
     crate::sheet::insert(tx, "recognitions", RECOGNITIONS, rows, "").await?;

@@ -2,6 +2,7 @@
 
 pub mod budgets;
 pub mod checkouts;
+pub mod credit_notes;
 pub mod directory;
 pub mod docs;
 pub mod entitlements;
@@ -45,6 +46,7 @@ pub fn all(config: &mut ServiceConfig<'_>) {
     budgets::routes(config);
     invoices::routes(config);
     payments::routes(config);
+    credit_notes::routes(config);
     ledger::routes(config);
     checkouts::routes(config);
     events::routes(config);

@@ -47,7 +47,7 @@ pub fn platform() -> Result<Platform, Fault> {
 }
 
 /// What decisions depend on, with these taxes.
-pub fn policy(model: &Model) -> Result<Arc<Policy>, Fault> {
+pub fn policy(model: &Model, config: &Config) -> Result<Arc<Policy>, Fault> {
     let mut taxes = TaxRates::default();
     for (country, rates) in &model.taxes {
         for (day, percent) in rates {
@@ -60,6 +60,8 @@ pub fn policy(model: &Model) -> Result<Arc<Policy>, Fault> {
         platform_currency: "USD".parse()?,
         taxes,
         methods,
+        terms: crate::app::terms(config),
+        undo_hours: config.purchases.undo_hours,
         quote_key: [7; 32],
     }))
 }
@@ -112,7 +114,7 @@ impl Market {
         }
         let clock = Arc::new(FixedClock::new(begin));
         let mut ids = IdSource::seeded(seed);
-        let process = Process::open(&url, None, policy(&model)?, Arc::clone(&clock), ids.clone()).await?;
+        let process = Process::open(&url, None, policy(&model, &config)?, Arc::clone(&clock), ids.clone()).await?;
         catalogue::apply(&process.db, &wares::file(&model.prices), &platform()?, begin, &mut ids).await?;
         seed::apply(&process.db, &company(), begin, &mut ids).await?;
         let db = &process.db;
@@ -162,7 +164,8 @@ impl Market {
     pub async fn restart(&mut self, fuse: Option<Fuse>) -> Result<(), Fault> {
         self.lives += 1;
         let ids = IdSource::seeded(self.seed.wrapping_mul(1_000_003).wrapping_add(self.lives));
-        let next = Process::open(&self.url, fuse, policy(&self.model)?, Arc::clone(&self.clock), ids).await?;
+        let next =
+            Process::open(&self.url, fuse, policy(&self.model, &self.config)?, Arc::clone(&self.clock), ids).await?;
         std::mem::replace(&mut self.process, next).end().await;
         Ok(())
     }
