@@ -46,7 +46,6 @@ const DAMAGE: &[(&str, &str)] = &[
     ("transfers", "UPDATE transfers SET credit = debit || 'x' WHERE debit LIKE 'publisher_payable/%'"),
     ("transfers", "DELETE FROM transfers WHERE debit LIKE 'deferred_revenue/%'"),
     ("events", "DELETE FROM events WHERE kind = 'purchase.undone'"),
-    ("links", "UPDATE links SET ended_at = NULL WHERE ended_at IS NOT NULL"),
     ("links", "UPDATE links SET ended_at = ended_at + 1 WHERE ended_at IS NOT NULL"),
     ("links", "DELETE FROM links WHERE ended_at IS NOT NULL"),
     // charge
