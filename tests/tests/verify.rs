@@ -12,7 +12,7 @@ on_both! {
 const DAMAGE: &[(&str, &str)] = &[
     // purchase
     ("purchases", "UPDATE purchases SET at = at + 1"),
-    ("purchases", "UPDATE purchases SET state = 'undone'"),
+    ("purchases", "UPDATE purchases SET state = 'undone' WHERE state = 'completed'"),
     ("purchases", "UPDATE purchases SET subscription_id = organization_id"),
     ("purchases", "DELETE FROM purchases"),
     // line
@@ -160,7 +160,7 @@ const DAMAGE: &[(&str, &str)] = &[
     ("renewals", "DELETE FROM renewals"),
     // link
     ("links", "UPDATE links SET subscription_id = organization_id"),
-    ("links", "UPDATE links SET ended_at = linked_at"),
+    ("links", "UPDATE links SET ended_at = linked_at WHERE ended_at IS NULL"),
     ("links", "DELETE FROM links"),
     // price version
     ("prices", "UPDATE prices SET spec = replace(spec, '5.10', '5.00') WHERE spec LIKE '%5.10%'"),
