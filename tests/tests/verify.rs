@@ -13,7 +13,7 @@ on_both! {
 const DAMAGE: &[(&str, &str)] = &[
     // purchase
     ("purchases", "UPDATE purchases SET at = at + 1"),
-    ("purchases", "UPDATE purchases SET state = 'undone'"),
+    ("purchases", "UPDATE purchases SET state = 'undone' WHERE state = 'completed'"),
     ("purchases", "UPDATE purchases SET subscription_id = organization_id"),
     ("purchases", "DELETE FROM purchases"),
     // line
@@ -47,7 +47,6 @@ const DAMAGE: &[(&str, &str)] = &[
     ("transfers", "UPDATE transfers SET credit = debit || 'x' WHERE debit LIKE 'publisher_payable/%'"),
     ("transfers", "DELETE FROM transfers WHERE debit LIKE 'deferred_revenue/%'"),
     ("events", "DELETE FROM events WHERE kind = 'purchase.undone'"),
-    ("links", "UPDATE links SET ended_at = NULL WHERE ended_at IS NOT NULL"),
     ("links", "UPDATE links SET ended_at = ended_at + 1 WHERE ended_at IS NOT NULL"),
     ("links", "DELETE FROM links WHERE ended_at IS NOT NULL"),
     // paid at once, waiting and released
@@ -219,7 +218,7 @@ const DAMAGE: &[(&str, &str)] = &[
     ("renewals", "DELETE FROM renewals"),
     // link
     ("links", "UPDATE links SET subscription_id = organization_id"),
-    ("links", "UPDATE links SET ended_at = linked_at"),
+    ("links", "UPDATE links SET ended_at = linked_at WHERE ended_at IS NULL"),
     ("links", "DELETE FROM links"),
     // price version
     ("prices", "UPDATE prices SET spec = replace(spec, '5.10', '5.00') WHERE spec LIKE '%5.10%'"),
