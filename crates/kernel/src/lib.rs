@@ -22,7 +22,8 @@ pub use exact::Exact;
 pub use explanation::{ChargeBasis, ChargeInputs, Step, Usage};
 pub use ids::{
     AllocationId, BlockId, ChargeId, CheckoutId, EventId, Id, IdSource, InvoiceId, LinkId, OfferId, OrganizationId,
-    PaymentId, PriceId, PublisherId, PurchaseId, RecognitionId, ServiceKeyId, SubscriptionId, TransferId, UsageBatchId, UserId,
+    PaymentId, PriceId, PublisherId, PurchaseId, RecognitionId, ServiceKeyId, SubscriptionId, TransferId, UsageBatchId,
+    UserId,
 };
 pub use money::{Currency, Money, MoneyError, share_by_largest_remainder};
 pub use permission::{

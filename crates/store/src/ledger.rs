@@ -86,24 +86,24 @@ pub async fn entries(
     } else {
         (format!("{account}/"), format!("{account}0"))
     };
-    let (name, fact, leg) = after.unwrap_or_else(|| (first.clone(), Uuid::nil(), -1));
+    let (name, fact, leg) = after.filter(|(name, ..)| *name >= first).unwrap_or_else(|| (first, Uuid::nil(), -1));
     let side = |side: &str, contra: &str, debited: i32| {
         format!(
             "SELECT * FROM (SELECT {side} AS account, {contra} AS contra, {debited} AS debited, fact, leg, amount, currency, at \
-             FROM transfers WHERE {side}{bytes} >= $1 AND {side}{bytes} < $2 AND ({side}{bytes}, fact, leg) > ($3, $4, $5) \
-             ORDER BY {side}{bytes}, fact, leg LIMIT $6) {side}s"
+             FROM transfers WHERE ({side}{bytes}, fact, leg) > ($1, $2, $3) AND {side}{bytes} < $4 \
+             ORDER BY {side}{bytes}, fact, leg LIMIT $5) {side}s"
         )
     };
     let of = |table: &str| format!("WHEN EXISTS (SELECT 1 FROM {table} f WHERE f.id = t.fact) THEN '{table}'");
-    let kinds = ["charges", "invoices", "payments", "allocations", "recognitions"].map(|table| of(table));
+    let kinds = ["charges", "invoices", "payments", "allocations", "recognitions"].map(of);
     let sql = format!(
         "SELECT t.*, CASE {} ELSE '' END AS kind FROM (SELECT * FROM ({} UNION ALL {}) b \
-         ORDER BY account{bytes}, fact, leg LIMIT $6) t ORDER BY account{bytes}, fact, leg",
+         ORDER BY account{bytes}, fact, leg LIMIT $5) t ORDER BY account{bytes}, fact, leg",
         kinds.join(" "),
         side("debit", "credit", 1),
         side("credit", "debit", 0)
     );
-    let values = vec![first.into(), end.into(), name.into(), fact.into(), leg.into(), limit.into()];
+    let values = vec![name.into(), fact.into(), leg.into(), end.into(), limit.into()];
     reads.rows(&sql, values).await?.iter().map(entry).collect()
 }
 
@@ -168,7 +168,8 @@ pub async fn take_deferred(tx: &Tx, month: Month) -> Result<Vec<DeferredRow>, St
 /// # Errors
 /// As [`StoreError`] says.
 pub async fn parts(reads: &impl Reads, month: Month) -> Result<Vec<DeferredRow>, StoreError> {
-    let sql = "SELECT account, currency, COUNT(*) AS parts FROM recognitions WHERE month = $1 GROUP BY account, currency";
+    let sql =
+        "SELECT account, currency, COUNT(*) AS parts FROM recognitions WHERE month = $1 GROUP BY account, currency";
     let rows = reads.rows(sql, vec![month.to_string().into()]).await?;
     let row = |row: &sea_orm::QueryResult| {
         Ok(DeferredRow { account: row.text("account")?, currency: row.word("currency")?, amount: row.int("parts")? })
@@ -197,7 +198,8 @@ pub struct RecognitionRow {
     pub posting: (String, String, i64),
 }
 
-const DEFERRED: Columns = &[("month", Kind::Text), ("account", Kind::Text), ("currency", Kind::Text), ("amount", Kind::Int)];
+const DEFERRED: Columns =
+    &[("month", Kind::Text), ("account", Kind::Text), ("currency", Kind::Text), ("amount", Kind::Int)];
 
 const RECOGNITIONS: Columns = &[
     ("id", Kind::Uuid),
@@ -242,7 +244,9 @@ pub async fn recognize(tx: &Tx, month: Month, recognized: &[RecognitionRow]) -> 
         // Under the name of this connection, as its postings will be: the two add up to nothing.
         let writer = if tx.backend() == DatabaseBackend::Sqlite { "0" } else { "pg_backend_pid()" };
         let (cells, set) = (selected(tx.backend(), DEFERRED), source(tx.backend(), DEFERRED, 1));
-        let sql = format!("INSERT INTO deferred_months (month, account, currency, amount, writer) SELECT {cells}, {writer} FROM {set}");
+        let sql = format!(
+            "INSERT INTO deferred_months (month, account, currency, amount, writer) SELECT {cells}, {writer} FROM {set}"
+        );
         tx.execute(&sql, sums.into_values(tx.backend())).await?;
     }
     crate::sheet::insert(tx, "recognitions", RECOGNITIONS, rows, "").await?;

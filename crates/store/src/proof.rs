@@ -8,9 +8,7 @@ mod rows;
 mod trail;
 mod usage;
 
-pub use ledger::{
-    RecognitionProof, deferred_difference, left_unrecognized, ledger_days_difference, recognitions,
-};
+pub use ledger::{RecognitionProof, deferred_difference, ledger_days_difference, left_unrecognized, recognitions};
 pub use rows::{
     BilledProof, ChargeProof, EntitlementProof, LineCharge, LineProof, LinkProof, PriceProof, PurchaseProof,
     TransferProof, allocations, charges, counters, currencies, entitlements_after, invoice_lines, invoices, links,

@@ -6,6 +6,7 @@ mod billing;
 pub mod checkout;
 pub mod frame;
 mod invoices;
+mod ledger;
 pub mod locale;
 mod market;
 mod organizations;
@@ -34,6 +35,7 @@ pub fn routes(config: &mut ServiceConfig) {
     billing::routes(config);
     invoices::routes(config);
     payments::routes(config);
+    ledger::routes(config);
     subscriptions::routes(config);
     problems::routes(config);
 }

@@ -258,7 +258,8 @@ pub async fn entries_of(state: &State, query: &EntriesQuery) -> Result<Page<Entr
         return Err(Problem::invalid("/account", "must be the name of an account or the beginning of one"));
     }
     let after = paging::after::<Place>(query.after.as_deref())?.map(|Place(place)| place);
-    let rows = ledger::entries(&state.db, &query.account, after, limit.saturating_add(1)).await.map_err(store_problem)?;
+    let rows =
+        ledger::entries(&state.db, &query.account, after, limit.saturating_add(1)).await.map_err(store_problem)?;
     let place = |row: &EntryRow| Place((row.account.clone(), row.fact, row.leg)).to_string();
     Ok(Page::of(rows, limit, place, Entry::from))
 }

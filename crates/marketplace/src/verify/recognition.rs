@@ -79,14 +79,7 @@ impl Found {
         Ok(found)
     }
 
-    fn proves(
-        &mut self,
-        fact: &Fact,
-        month: &str,
-        told: &Part,
-        part: i64,
-        seen: &mut Seen,
-    ) -> Result<(), Difference> {
+    fn proves(&mut self, fact: &Fact, month: &str, told: &Part, part: i64, seen: &mut Seen) -> Result<(), Difference> {
         let named = Row("recognitions", &told.recognition);
         Row("events", &fact.id).same("part", told.part, part)?;
         let row = self.rows.remove(&told.recognition).ok_or_else(|| named.missing(fact.id))?;
