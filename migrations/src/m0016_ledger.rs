@@ -98,18 +98,20 @@ const DEFERRED: &Sum = &Sum {
            WHERE true GROUP BY month, account, currency ORDER BY month, account, currency",
 };
 
+/// The control account that an account is part of, or itself.
+fn control(backend: DatabaseBackend, account: &str) -> String {
+    let head = match backend {
+        DatabaseBackend::Sqlite => format!("substr({account}, 1, instr({account} || '/', '/') - 1)"),
+        _ => format!("split_part({account}, '/', 1)"),
+    };
+    format!(
+        "CASE WHEN {account} LIKE 'cash/%' OR {account} LIKE 'tax/%' OR {account} LIKE 'publisher_payable/%' \
+         THEN {account} ELSE {head} END"
+    )
+}
+
 /// The statement that adds a set of postings to a sum, each counted `sign` times its amount.
 fn statement(backend: DatabaseBackend, sum: &Sum, set: &str, sign: &str) -> String {
-    let control = |side: &str| {
-        let head = match backend {
-            DatabaseBackend::Sqlite => format!("substr(t.{side}, 1, instr(t.{side} || '/', '/') - 1)"),
-            _ => format!("split_part(t.{side}, '/', 1)"),
-        };
-        format!(
-            "CASE WHEN t.{side} LIKE 'cash/%' OR t.{side} LIKE 'tax/%' OR t.{side} LIKE 'publisher_payable/%' \
-             THEN t.{side} ELSE {head} END"
-        )
-    };
     let (day, writer, whole, end) = match backend {
         DatabaseBackend::Sqlite => ("date(t.at / 1000000, 'unixepoch')", "0", "", ""),
         _ => (
@@ -122,8 +124,8 @@ fn statement(backend: DatabaseBackend, sum: &Sum, set: &str, sign: &str) -> Stri
     let month = format!("substr({day}, 1, 8) || '01'");
     let rows = sum
         .rows
-        .replace("{control:debit}", &control("debit"))
-        .replace("{control:credit}", &control("credit"))
+        .replace("{control:debit}", &control(backend, "t.debit"))
+        .replace("{control:credit}", &control(backend, "t.credit"))
         .replace("{day}", day)
         .replace("{month}", &month)
         .replace("{writer}", writer)
@@ -139,17 +141,37 @@ fn kept_sum(backend: DatabaseBackend, sum: &Sum) -> String {
     statement(backend, sum, "transfers", "1")
 }
 
-/// A row at a time. What is changed by hand is followed too, so that `purser verify` finds the row and not the sum.
+/// A row at a time, each side for itself: what a set of one row would cost is several times that. What is changed by hand is
+/// followed too, so that `purser verify` finds the row and not the sum.
 fn sqlite_triggers() -> Vec<String> {
-    let backend = DatabaseBackend::Sqlite;
-    let columns = ["fact", "debit", "credit", "amount", "currency", "at"];
-    let one = |row: &str| {
-        let cells: Vec<String> = columns.iter().map(|name| format!("{row}.{name} AS {name}")).collect();
-        format!("(SELECT {})", cells.join(", "))
+    let day = "date({row}.at / 1000000, 'unixepoch')";
+    let side = |row: &str, side: &str, sign: &str| {
+        let by = format!("{sign} * {row}.amount");
+        let amounts = if side == "debit" { format!("{by}, 0") } else { format!("0, {by}") };
+        let (account, day) = (control(DatabaseBackend::Sqlite, &format!("{row}.{side}")), day.replace("{row}", row));
+        format!("{} VALUES ({account}, {row}.currency, {day}, 0, {amounts}) {};", DAYS.insert, DAYS.add)
     };
-    let adds =
-        |row: &str, sign: &str| [DAYS, DEFERRED].map(|sum| statement(backend, sum, &one(row), sign) + ";").concat();
-    let (new, old) = (adds("NEW", "1"), adds("OLD", "-1"));
+    let deferred = |row: &str, side: &str, sign: &str| {
+        format!(
+            "{} SELECT COALESCE((SELECT month FROM charges WHERE id = {row}.fact), \
+             (SELECT month FROM recognitions WHERE id = {row}.fact), substr({}, 1, 8) || '01'), \
+             {row}.{side}, {row}.currency, 0, {sign} * {row}.amount \
+             WHERE {row}.{side} >= 'deferred_revenue/' AND {row}.{side} < 'deferred_revenue0' {};",
+            DEFERRED.insert,
+            day.replace("{row}", row),
+            DEFERRED.add
+        )
+    };
+    let adds = |row: &str, plus: &str, minus: &str| {
+        [
+            side(row, "debit", plus),
+            side(row, "credit", plus),
+            deferred(row, "credit", plus),
+            deferred(row, "debit", minus),
+        ]
+        .concat()
+    };
+    let (new, old) = (adds("NEW", "1", "-1"), adds("OLD", "-1", "1"));
     vec![
         format!("CREATE TRIGGER ledger_of_new AFTER INSERT ON transfers BEGIN {new} END"),
         format!("CREATE TRIGGER ledger_of_changed AFTER UPDATE ON transfers BEGIN {old} {new} END"),

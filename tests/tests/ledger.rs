@@ -1,12 +1,13 @@
 //! The ledger (R-45): revenue when a month of service is over, the trial balance of any day, and an account's entries.
 
 use serde_json::{Value, json};
-use tests::{Actor, App, Billing, Options, on_both};
+use tests::{Actor, App, Billing, Options, Visitor, on_both};
 
 on_both! {
     r_45_a_month_that_is_over_is_revenue: Options::at("2018-04-15T10:00:00Z");
     r_45_use_is_revenue_of_the_month_that_it_was_in: Options::at("2018-04-15T10:00:00Z");
     r_45_months_that_were_missed_are_recognized_once: Options::at("2018-04-15T10:00:00Z");
+    r_9a_operators_see_the_ledger_as_pages: Options::at("2018-04-15T10:00:00Z");
     r_45_entries_of_an_account_come_in_pages: Options::at("2018-04-15T10:00:00Z");
 }
 
@@ -139,6 +140,27 @@ async fn r_45_entries_of_an_account_come_in_pages(app: &App) {
         assert!(status == 422 || status == 400, "{wrong}: {status}");
     }
     olga.get("/v1/ledger/trial-balance?on=2018-02-30").await.problem("invalid-request");
+}
+
+/// R-9a, R-45: the pages show what the API answers, and nobody else is shown them.
+async fn r_9a_operators_see_the_ledger_as_pages(app: &App) {
+    let sue = app.as_("sue@fabrikam.example").await;
+    sue.buys("tailspin", USERS, 10, Billing::Linked).await.status(201);
+    app.move_clock("2018-05-02T00:00:00Z").await;
+    let olga = Visitor::signed_in(app, "olga@platform.example").await;
+    olga.get("/services").await.says(200, "href=\"/ledger\"");
+    let balance = olga.get("/ledger").await;
+    balance.says(200, "35.00").says(200, "href=\"/ledger/entries?account=deferred_revenue\"");
+    olga.get("/ledger?on=2018-04-30").await.says(200, "unbilled").lacks("receivable");
+    olga.get("/ledger?on=2018-04-14").await.says(200, "Nothing was posted by then");
+    olga.get("/ledger/entries?account=receivable&limit=1").await.says(200, "href=\"/invoices/inv_");
+    olga.get("/ledger/entries?account=unbilled&limit=1").await.says(200, "Later entries");
+    olga.get("/ledger/entries?account=nothing").await.says(200, "No entries here");
+    let sue = Visitor::signed_in(app, "sue@fabrikam.example").await;
+    sue.get("/services").await.lacks("/ledger");
+    for path in ["/ledger", "/ledger/entries?account=receivable"] {
+        assert_eq!(sue.get(path).await.status, 403, "{path}");
+    }
 }
 
 async fn pages(olga: &Actor, account: &str, limit: i64) -> Vec<Value> {

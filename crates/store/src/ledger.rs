@@ -86,24 +86,24 @@ pub async fn entries(
     } else {
         (format!("{account}/"), format!("{account}0"))
     };
-    let (name, fact, leg) = after.unwrap_or_else(|| (first.clone(), Uuid::nil(), -1));
+    let (name, fact, leg) = after.filter(|(name, ..)| *name >= first).unwrap_or_else(|| (first, Uuid::nil(), -1));
     let side = |side: &str, contra: &str, debited: i32| {
         format!(
             "SELECT * FROM (SELECT {side} AS account, {contra} AS contra, {debited} AS debited, fact, leg, amount, currency, at \
-             FROM transfers WHERE {side}{bytes} >= $1 AND {side}{bytes} < $2 AND ({side}{bytes}, fact, leg) > ($3, $4, $5) \
-             ORDER BY {side}{bytes}, fact, leg LIMIT $6) {side}s"
+             FROM transfers WHERE ({side}{bytes}, fact, leg) > ($1, $2, $3) AND {side}{bytes} < $4 \
+             ORDER BY {side}{bytes}, fact, leg LIMIT $5) {side}s"
         )
     };
     let of = |table: &str| format!("WHEN EXISTS (SELECT 1 FROM {table} f WHERE f.id = t.fact) THEN '{table}'");
-    let kinds = ["charges", "invoices", "payments", "allocations", "recognitions"].map(|table| of(table));
+    let kinds = ["charges", "invoices", "payments", "allocations", "recognitions"].map(of);
     let sql = format!(
         "SELECT t.*, CASE {} ELSE '' END AS kind FROM (SELECT * FROM ({} UNION ALL {}) b \
-         ORDER BY account{bytes}, fact, leg LIMIT $6) t ORDER BY account{bytes}, fact, leg",
+         ORDER BY account{bytes}, fact, leg LIMIT $5) t ORDER BY account{bytes}, fact, leg",
         kinds.join(" "),
         side("debit", "credit", 1),
         side("credit", "debit", 0)
     );
-    let values = vec![first.into(), end.into(), name.into(), fact.into(), leg.into(), limit.into()];
+    let values = vec![name.into(), fact.into(), leg.into(), end.into(), limit.into()];
     reads.rows(&sql, values).await?.iter().map(entry).collect()
 }
 

@@ -7,6 +7,7 @@ mod budgets;
 pub mod checkout;
 pub mod frame;
 mod invoices;
+mod ledger;
 pub mod locale;
 mod market;
 mod organizations;
@@ -38,6 +39,7 @@ pub fn routes(config: &mut ServiceConfig) {
     budgets::routes(config);
     invoices::routes(config);
     payments::routes(config);
+    ledger::routes(config);
     subscriptions::routes(config);
     problems::routes(config);
 }

@@ -8,6 +8,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{HttpResponse, get};
 use askama::Template;
+use kernel::Permission;
 
 /// Name, address and what is there.
 const SERVICES: &[(&str, &str, &str)] = &[
@@ -16,6 +17,10 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("Subscriptions", "/subscriptions", "Who is charged: their people, their organizations and what is coming."),
     ("API", "/docs", "All of it for programs, to read and to try."),
 ];
+
+/// The same for who runs the installation.
+const OPERATORS: &[(&str, &str, &str)] =
+    &[("Ledger", "/ledger", "The trial balance of any day, and every account’s entries.")];
 
 /// The routes of this file.
 pub fn routes(config: &mut ServiceConfig) {
@@ -26,7 +31,7 @@ pub fn routes(config: &mut ServiceConfig) {
 #[template(path = "services.html")]
 struct ServicesPage {
     frame: Frame,
-    services: &'static [(&'static str, &'static str, &'static str)],
+    services: Vec<(&'static str, &'static str, &'static str)>,
     email: String,
 }
 
@@ -38,5 +43,7 @@ async fn first(visitor: Option<Visitor>) -> HttpResponse {
 #[get("/services")]
 async fn all(state: Data<State>, visitor: Visitor) -> Result<HttpResponse, Problem> {
     let frame = Frame::new(&state, Some(&visitor), "services", "All services");
-    page(StatusCode::OK, &ServicesPage { frame, services: SERVICES, email: visitor.email })
+    let operators = if visitor.installation().may(Permission::BooksView) { OPERATORS } else { &[] };
+    let services = SERVICES.iter().chain(operators).copied().collect();
+    page(StatusCode::OK, &ServicesPage { frame, services, email: visitor.email })
 }
