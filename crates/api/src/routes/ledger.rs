@@ -10,7 +10,7 @@ use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
 use chrono::NaiveDate;
 use kernel::{
-    AllocationId, ChargeId, Currency, InvoiceId, Money, PaymentId, Permission, RecognitionId, TransferId, rfc3339,
+    AllocationId, CreditId, CreditNoteId, ChargeId, Currency, InvoiceId, Money, PaymentId, Permission, RecognitionId, RefundId, TransferId, rfc3339,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -179,6 +179,9 @@ fn named(table: &str, fact: Uuid) -> String {
         "payments" => PaymentId::from_uuid(fact).to_string(),
         "allocations" => AllocationId::from_uuid(fact).to_string(),
         "recognitions" => RecognitionId::from_uuid(fact).to_string(),
+        "credit_notes" => CreditNoteId::from_uuid(fact).to_string(),
+        "refunds" => RefundId::from_uuid(fact).to_string(),
+        "credits" => CreditId::from_uuid(fact).to_string(),
         _ => TransferId::from_uuid(fact).to_string(),
     }
 }
