@@ -18,6 +18,7 @@ mod m0010_payments;
 mod m0011_mail;
 mod m0012_resume;
 mod m0015_budgets;
+mod m0017_tax;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_mail::Migration),
             Box::new(m0012_resume::Migration),
             Box::new(m0015_budgets::Migration),
+            Box::new(m0017_tax::Migration),
         ]
     }
 }

@@ -203,7 +203,7 @@ async fn a_backup_of_an_earlier_version_is_brought_up_to_date(app: &App) {
     ];
     let steps: String = steps
         .iter()
-        .chain(&["m0010_payments", "m0011_mail", "m0012_resume", "m0015_budgets"])
+        .chain(&["m0010_payments", "m0011_mail", "m0012_resume", "m0015_budgets", "m0017_tax"])
         .map(|step| format!(",\"{step}\""))
         .collect();
     assert!(now[0].contains(&steps), "{}", now[0]);
@@ -224,6 +224,7 @@ async fn a_backup_of_an_earlier_version_is_brought_up_to_date(app: &App) {
         "mail_cursor",
         "budgets",
         "budget_months",
+        "tax_confirmations",
     ];
     let mut table = String::new();
     for line in &now[1..] {
@@ -236,7 +237,7 @@ async fn a_backup_of_an_earlier_version_is_brought_up_to_date(app: &App) {
             name @ ("subscriptions" | "charges") => {
                 let cells = if value.is_array() { &mut value } else { &mut value["columns"] };
                 let cells = cells.as_array_mut().expect("columns");
-                cells.truncate(cells.len() - if name == "charges" { 1 } else { 3 });
+                cells.truncate(cells.len() - if name == "charges" { 1 } else { 4 });
                 earlier.push(value.to_string());
             }
             // It was by the month of the service; now it is by the bill.

@@ -26,6 +26,7 @@ mod reading;
 mod rights;
 mod search;
 mod stripe;
+mod taxes;
 mod usage;
 mod verify;
 mod walk;

@@ -11,6 +11,7 @@ pub mod payer;
 pub mod payment;
 pub mod reason;
 pub mod tax;
+pub mod vat;
 
 pub use ledger::{Posting, postings_of_charge};
 pub use new_subscription::{NewSubscription, Payment, PaymentMethods, Profile};

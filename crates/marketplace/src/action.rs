@@ -184,6 +184,7 @@ mod tests {
             marketplace_enabled: false,
             billed_through: None,
             budgeted: false,
+            tax_confirmed: false,
         }
     }
 

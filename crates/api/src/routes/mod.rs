@@ -18,6 +18,7 @@ pub mod quotes;
 pub mod refusals;
 pub mod schema;
 pub mod subscriptions;
+pub mod tax;
 pub mod usage;
 
 mod keys;
@@ -42,6 +43,7 @@ pub fn all(config: &mut ServiceConfig<'_>) {
     payers::routes(config);
     subscriptions::routes(config);
     budgets::routes(config);
+    tax::routes(config);
     invoices::routes(config);
     payments::routes(config);
     checkouts::routes(config);

@@ -21,6 +21,7 @@ mod purchase;
 mod replay;
 mod resumed;
 mod shop;
+mod tax;
 mod told;
 mod usage;
 
@@ -199,6 +200,7 @@ async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> 
     proof::look_up(tx, false).await?;
     extra::sums(tx, &seen).await?;
     budget::prove(tx).await?;
+    tax::prove(tx).await?;
     Ok(Summary {
         organizations: counts.organizations,
         purchases: seen.purchases,
