@@ -21,6 +21,7 @@ mod m0013_undo;
 mod m0014_credit_notes;
 mod m0015_budgets;
 mod m0016_ledger;
+mod m0017_tax;
 mod m0018_collections;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_credit_notes::Migration),
             Box::new(m0015_budgets::Migration),
             Box::new(m0016_ledger::Migration),
+            Box::new(m0017_tax::Migration),
             Box::new(m0018_collections::Migration),
         ]
     }

@@ -31,6 +31,7 @@ mod resume;
 mod rights;
 mod search;
 mod stripe;
+mod taxes;
 mod undo;
 mod usage;
 mod verify;

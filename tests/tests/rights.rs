@@ -99,6 +99,8 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         r#"{"amount": {"amount": "1.00", "currency": "USD"}, "received_on": "2018-04-15", "reference": "T-1"}"#,
         "444 3333 4241",
     ),
+    ("GET", "/v1/subscriptions/{payer}/tax-confirmation", "", "444 4444 4441"),
+    ("DELETE", "/v1/subscriptions/{payer}/tax-confirmation", "", "444 3333 4241"),
     ("PUT", "/v1/subscriptions/{payer}/payment", r#"{"method": "invoice"}"#, "444 2333 4341"),
     ("GET", "/v1/invoices/inv_00000000000000000000000000", "", "444 4444 4441"),
     ("GET", "/v1/invoices/inv_00000000000000000000000000/focus", "", "444 4444 4441"),

@@ -196,7 +196,7 @@ pub fn till_limits(config: &Config) -> Limits {
 /// # Errors
 /// A tax rate that is none.
 pub fn policy(config: &Config, secret: &Secret) -> Result<Policy, Fault> {
-    let mut taxes = TaxRates::default();
+    let mut taxes = TaxRates::sold_from(config.seller.country);
     for rate in &config.tax.rates {
         let percent = rate.percent.to_string().parse()?;
         taxes.add(rate.country, &percent, rate.from);

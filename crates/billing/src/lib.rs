@@ -16,6 +16,7 @@ pub mod reason;
 pub mod refund;
 pub mod refunding;
 pub mod tax;
+pub mod vat;
 
 pub use ledger::{Posting, postings_of_charge};
 pub use new_subscription::{NewSubscription, Payment, PaymentMethods, Profile};

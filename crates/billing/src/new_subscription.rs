@@ -2,6 +2,7 @@
 
 use crate::payer::{Payer, PaymentMethod, SubscriptionKind, SubscriptionStatus};
 use crate::payment::Provider;
+use crate::vat;
 use kernel::{CountryCode, Currency, Email, Name, SubscriptionId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::subscriptions::SubscriptionRow;
@@ -28,6 +29,21 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// What is wrong with the tax number of a payer in a country: members of the European Union check theirs.
+    #[must_use]
+    pub fn tax_fault(&self, country: CountryCode) -> Option<String> {
+        vat::checked(country, self.tax_id.as_deref()?).err().map(|fault| fault.to_string())
+    }
+
+    /// The same with a VAT number as it is written on invoices.
+    #[must_use]
+    pub fn written(mut self, country: CountryCode) -> Self {
+        if let Some(Ok(Some(number))) = self.tax_id.as_deref().map(|number| vat::checked(country, number)) {
+            self.tax_id = Some(number);
+        }
+        self
+    }
+
     /// The first field that cannot be kept, and why.
     #[must_use]
     pub fn fault(&self) -> Option<(&'static str, String)> {
@@ -192,6 +208,9 @@ impl NewSubscription {
         if let Some((field, why)) = self.profile().fault() {
             return Err(Field(field, why));
         }
+        if let Some(why) = self.profile().tax_fault(self.country) {
+            return Err(Field("tax_id", why));
+        }
         self.payment.check(methods, self.currency)
     }
 
@@ -204,6 +223,7 @@ impl NewSubscription {
             address: self.address.clone(),
             purchase_order: self.purchase_order.clone(),
         }
+        .written(self.country)
     }
 
     /// The payer that it would be (R-15: pay as you go, active).
@@ -220,6 +240,7 @@ impl NewSubscription {
             marketplace_enabled: false,
             billed_through: None,
             budgeted: false,
+            tax_confirmed: false,
         }
     }
 
@@ -243,6 +264,7 @@ impl NewSubscription {
             billed_through: None,
             credit: 0,
             budgeted: false,
+            tax_confirmed: false,
         }
     }
 }

@@ -79,6 +79,8 @@ pub struct Payer {
     pub billed_through: Option<Month>,
     /// Whether it has a budget, its own or one of an organization billed to it.
     pub budgeted: bool,
+    /// Whether its VAT number is confirmed.
+    pub tax_confirmed: bool,
 }
 
 impl TryFrom<&SubscriptionRow> for Payer {
@@ -96,6 +98,7 @@ impl TryFrom<&SubscriptionRow> for Payer {
             marketplace_enabled: row.marketplace_enabled,
             billed_through: row.billed_through,
             budgeted: row.budgeted,
+            tax_confirmed: row.tax_confirmed,
         })
     }
 }
@@ -169,6 +172,7 @@ mod tests {
             marketplace_enabled: false,
             billed_through: None,
             budgeted: false,
+            tax_confirmed: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Tax: rates by country and date, taken on the sum that a rate applies to.
 
+use crate::{Payer, vat};
 use chrono::NaiveDate;
 use kernel::{CountryCode, Currency, Exact, Money, MoneyError};
 use serde::Serialize;
@@ -18,6 +19,12 @@ impl TaxRate {
     #[must_use]
     pub fn none() -> Self {
         Self::default()
+    }
+
+    /// No tax, since the payer owes it itself.
+    #[must_use]
+    pub fn reverse() -> Self {
+        Self(REVERSE.to_owned())
     }
 
     /// True for reverse charge.
@@ -62,9 +69,33 @@ impl TaxRate {
 #[derive(Clone, Debug, Default)]
 pub struct TaxRates {
     by_country: BTreeMap<CountryCode, BTreeMap<NaiveDate, TaxRate>>,
+    seller: Option<CountryCode>,
 }
 
 impl TaxRates {
+    /// Rates of a seller in a country.
+    #[must_use]
+    pub fn sold_from(country: CountryCode) -> Self {
+        Self { by_country: BTreeMap::new(), seller: Some(country) }
+    }
+
+    /// Whether what is sold to a country crosses a border within the European Union.
+    #[must_use]
+    pub fn crosses(&self, country: CountryCode) -> bool {
+        let seller = self.seller.filter(|seller| vat::is_member(*seller));
+        seller.is_some_and(|seller| seller != country && vat::is_member(country))
+    }
+
+    /// What a payer is charged on a day: reverse charge where its number is confirmed and the sale crosses a border
+    /// within the European Union, else the rate of its country.
+    #[must_use]
+    pub fn of(&self, payer: &Payer, day: NaiveDate) -> TaxRate {
+        if payer.tax_confirmed && self.crosses(payer.country) {
+            return TaxRate::reverse();
+        }
+        self.on(payer.country, day)
+    }
+
     /// Adds a rate that holds from a day on.
     pub fn add(&mut self, country: CountryCode, percent: &kernel::UnitPrice, from: NaiveDate) {
         let percent = percent.to_exact().to_decimal_string(12);

@@ -206,6 +206,8 @@ permissions! {
         &[], &[], OPERATOR;
     CreditNoteIssue "credit_note.issue" "issue credit notes, and refund what was paid" "R-9a, R-43, R-46"
         &[], &[], OPERATOR;
+    TaxConfirm "tax.confirm" "confirm VAT numbers" "R-9a, R-49"
+        &[], &[], OPERATOR;
     CreditGrant "credit.grant" "grant credits" "R-9a"
         &[], &[], OPERATOR;
     TrialExtend "trial.extend" "extend trials" "R-9a, R-36"

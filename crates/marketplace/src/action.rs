@@ -192,6 +192,7 @@ mod tests {
             marketplace_enabled: false,
             billed_through: None,
             budgeted: false,
+            tax_confirmed: false,
         }
     }
 

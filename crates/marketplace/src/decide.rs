@@ -110,8 +110,9 @@ pub fn price(book: &Book, order: &Order, standing: &Standing, now: Timestamp) ->
     let today = now.date_naive();
     let month = Month::of(now);
     let next_first = month.next().first_day();
-    let rate = book.policy.taxes.on(country, today);
-    let next_rate = book.policy.taxes.on(country, next_first);
+    let taxes = &book.policy.taxes;
+    let rate_on = |day| payment.payer().map_or_else(|| taxes.on(country, day), |payer| taxes.of(payer, day));
+    let (rate, next_rate) = (rate_on(today), rate_on(next_first));
 
     let mut lines = Vec::with_capacity(order.items.len());
     let mut seen = HashSet::new();
@@ -414,6 +415,16 @@ fn body(
 ) -> Result<QuoteBody, Refusal> {
     let currency = payment.payer().map_or(order.currency.unwrap_or(book.policy.platform_currency), |p| p.currency);
     let on = Month::of(now).next().first_day();
+    // What would change it is said where it would.
+    let reversible =
+        payment.payer().is_some_and(|payer| !payer.tax_confirmed && book.policy.taxes.crosses(payer.country));
+    let whose = match (provisional, reversible) {
+        (true, _) => ", provisional until billing is set up",
+        (_, true) => {
+            ", for its VAT number is not confirmed; once an operator has confirmed it, the payer owes the tax itself"
+        }
+        _ => "",
+    };
     let total = |part: fn(&Line) -> Money, rate: &TaxRate| {
         Totals::of(lines.iter().map(|line| (rate.clone(), part(line))), currency).map_err(too_large)
     };
@@ -425,7 +436,7 @@ fn body(
             _ => None,
         },
         billing: payment.outcome(),
-        lines: lines.iter().map(|line| line_view(line, &rate, country, provisional, now)).collect(),
+        lines: lines.iter().map(|line| line_view(line, &rate, (country, &whose), now)).collect(),
         now: total(|line| line.now, &rate)?,
         renewal: DatedTotals { on, totals: total(|line| line.renewal, &next_rate)? },
         next_invoice: DatedTotals {
@@ -458,7 +469,7 @@ pub(crate) fn coming(book: &Book, payer: SubscriptionId, now: Timestamp) -> Resu
     let Some(account) = book.payers.get(&payer) else { return Ok(None) };
     let payer = &account.payer;
     let on = Month::of(now).next().first_day();
-    let rate = |day| book.policy.taxes.on(payer.country, day);
+    let rate = |day| book.policy.taxes.of(payer, day);
     let (rates, currency) = ((rate(now.date_naive()), rate(on)), payer.currency);
     let totals = next_invoice(book, Some(account), &[], (&rates.0, &rates.1), currency, now)?;
     Ok(Some(DatedTotals { on, totals }))
@@ -508,7 +519,7 @@ fn next_invoice(
 }
 
 /// A line as people see it, with how it is worked out.
-fn line_view(line: &Line, rate: &TaxRate, country: CountryCode, provisional: bool, now: Timestamp) -> LineView {
+fn line_view(line: &Line, rate: &TaxRate, (country, whose): (CountryCode, &str), now: Timestamp) -> LineView {
     let mut why = line.basis.as_ref().map(ChargeBasis::steps).unwrap_or_default();
     let day = now.date_naive();
     let first = line.after.month.next().first_day();
@@ -537,9 +548,12 @@ fn line_view(line: &Line, rate: &TaxRate, country: CountryCode, provisional: boo
     }
     if !line.offer.is_free() {
         step("renewal", format!("{} units for a full month, from {first}", line.after.next), line.renewal.to_string());
-        let whose =
-            if provisional { format!("{country}, provisional until billing is set up") } else { country.to_string() };
-        if rate.is_none() {
+        let whose = format!("{country}{whose}");
+        if rate.is_reverse() {
+            let detail =
+                format!("reverse charge in {whose}: the VAT number is confirmed, and the payer owes the tax itself");
+            step("tax", detail, rate.as_str().to_owned());
+        } else if rate.is_none() {
             step("tax", format!("no rate is configured for {whose} on {day}: none is charged"), "0".into());
         } else {
             let detail = format!("percent in {whose} on {day}, taken on the sum of the lines");

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::bill::Bill;
 use crate::credit_note::CreditNote;
+use billing::TaxRate;
 use kernel::{
     ChargeBasis, ChargeId, CreditNoteId, Currency, DayRule, InvoiceId, Model, Money, PriceSpec, Step, UnitPrice,
     rfc3339,
@@ -65,7 +66,11 @@ pub async fn explain_invoice(reads: &impl Reads, id: InvoiceId) -> Result<Option
     }
     text.push_str("\nTax, taken once on each sum, and shared over its lines\n");
     for tax in &bill.taxes {
-        let rate = if tax.rate.is_empty() { "no rate".to_owned() } else { format!("{} %", tax.rate) };
+        let rate = match tax.rate.as_str() {
+            "" => "no rate".to_owned(),
+            rate if TaxRate::stored(rate).is_reverse() => "reverse charge, owed by the payer,".to_owned(),
+            rate => format!("{rate} %"),
+        };
         let _ = writeln!(text, "  {rate} of {} = {}", tax.net, tax.tax);
     }
     let _ = writeln!(text, "\nNet {} + tax {} = {} {}", bill.net, bill.tax, bill.total, row.currency);
@@ -158,6 +163,8 @@ fn text(
     text.push_str("\nTax\n");
     if charge.tax_rate.is_empty() {
         let _ = writeln!(text, "  no rate was configured for the payer's country on that day: none is charged");
+    } else if TaxRate::stored(&charge.tax_rate).is_reverse() {
+        let _ = writeln!(text, "  reverse charge: its VAT number was confirmed, and the payer owes the tax itself");
     } else {
         let _ = writeln!(
             text,

@@ -87,7 +87,7 @@ pub fn is_paid_for(status: Option<&str>) -> bool {
 /// The tax rate of a month's use: the payer's on the first day of its service.
 #[must_use]
 pub fn tax(policy: &Policy, payer: &Payer, month: Month) -> TaxRate {
-    policy.taxes.on(payer.country, month.first_day())
+    policy.taxes.of(payer, month.first_day())
 }
 
 /// What the organizations of a payer used so far in a month, with its tax rate: the month's turn will charge it whatever

@@ -63,7 +63,7 @@ pub(crate) fn resume(
     if decided.is_empty() {
         return None;
     }
-    let tax_rate = book.policy.taxes.on(payer.country, now.date_naive());
+    let tax_rate = book.policy.taxes.of(&payer, now.date_naive());
     let bill = bill(month.next(), payer.billed_through).into();
     let (mut lines, mut charges, mut after) = (Vec::with_capacity(decided.len()), Vec::new(), Vec::new());
     for line in decided {

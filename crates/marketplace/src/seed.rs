@@ -374,6 +374,7 @@ fn row(subscription: &Subscription, id: SubscriptionId, profile: String, created
         billed_through: None,
         credit: 0,
         budgeted: false,
+        tax_confirmed: false,
     }
 }
 

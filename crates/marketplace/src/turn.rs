@@ -90,7 +90,7 @@ fn one(
     let payer = held.link.and_then(|link| book.payers.get(&link)).map(|account| account.payer.clone());
     let currency = payer.as_ref().map_or(book.policy.platform_currency, |payer| payer.currency);
     let paying = payer.as_ref().filter(|payer| payer.status.pays());
-    let rate = payer.as_ref().map_or_else(TaxRate::none, |p| book.policy.taxes.on(p.country, month.first_day()));
+    let rate = payer.as_ref().map_or_else(TaxRate::none, |p| book.policy.taxes.of(p, month.first_day()));
     let rows: Vec<EntitlementRow> =
         held.entitlements.values().filter(|row| is_due(held, row, month)).cloned().collect();
     let account = held.link.and_then(|link| book.payers.get(&link));

@@ -49,7 +49,7 @@ impl Upcoming<'_> {
         let much = || StoreError::corrupt("more than can be billed");
         let charged = coming::charged(reads, payer.id, bill).await?;
         let (mut amounts, mut lines) = (charged.sums, charged.charges);
-        let rate = self.taxes.on(payer.country, bill.first_day());
+        let rate = self.taxes.of(payer, bill.first_day());
         let renewals = if payer.status.pays() { coming::renewals(reads, payer.id).await? } else { Vec::new() };
         for (offer, units, organizations) in renewals {
             let offer = self.catalogue.offer(offer);
@@ -68,7 +68,7 @@ impl Upcoming<'_> {
                 continue;
             };
             if basis.amount != 0 {
-                let rate = self.taxes.on(payer.country, used.month.first_day());
+                let rate = self.taxes.of(payer, used.month.first_day());
                 let all = basis.amount.checked_mul(used.organizations).ok_or_else(much)?;
                 amounts.push((rate.as_str().to_owned(), all));
                 lines = lines.saturating_add(used.organizations);

@@ -79,6 +79,7 @@ impl Shop {
             marketplace_enabled: false,
             billed_through: None,
             budgeted: false,
+            tax_confirmed: false,
         };
         let row = store::till::OrganizationRow {
             id: organization,

@@ -95,10 +95,9 @@ pub async fn entries(
         )
     };
     let of = |table: &str| format!("WHEN EXISTS (SELECT 1 FROM {table} f WHERE f.id = t.fact) THEN '{table}'");
-    let kinds = [
-        "charges", "invoices", "payments", "allocations", "recognitions", "credit_notes", "refunds", "credits",
-    ]
-    .map(of);
+    let kinds =
+        ["charges", "invoices", "payments", "allocations", "recognitions", "credit_notes", "refunds", "credits"]
+            .map(of);
     let sql = format!(
         "SELECT t.*, CASE {} ELSE '' END AS kind FROM (SELECT * FROM ({} UNION ALL {}) b \
          ORDER BY account{bytes}, fact, leg LIMIT $5) t ORDER BY account{bytes}, fact, leg",

@@ -34,6 +34,7 @@ pub mod sessions;
 pub mod settings;
 pub mod sheet;
 pub mod subscriptions;
+pub mod tax;
 pub mod till;
 pub mod undo;
 pub mod usage;

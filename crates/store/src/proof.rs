@@ -7,6 +7,7 @@ mod budgets;
 mod credited;
 mod ledger;
 mod rows;
+mod tax;
 mod trail;
 mod usage;
 
@@ -21,6 +22,7 @@ pub use rows::{
     TransferProof, allocations, charges, counters, currencies, entitlements_after, invoice_lines, invoices, links,
     payments, prices, purchases, transfers,
 };
+pub use tax::{confirmations, confirmed_difference, reversed};
 pub use trail::{Fact, checkpoints, event_without_block, facts_after, facts_of_none, next_number, unchained_blocks};
 pub use usage::{UsageMonthProof, UsageProof, usage_months_after, usage_rows};
 

@@ -62,11 +62,13 @@ pub struct SubscriptionRow {
     pub credit: i64,
     /// Whether it has a budget, its own or one of an organization billed to it (R-48).
     pub budgeted: bool,
+    /// Whether its VAT number is confirmed (R-49).
+    pub tax_confirmed: bool,
 }
 
 /// The columns that [`SubscriptionRow::read`] reads, of a table named `s`.
 const SELECT: &str = "s.id, s.name, s.kind, s.status, s.country, s.currency, s.payment_method, s.payment_token, \
-     s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, s.billed_through, s.credit, s.budgeted";
+     s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, s.billed_through, s.credit, s.budgeted, s.tax_confirmed";
 
 impl SubscriptionRow {
     /// Reads a row.
@@ -93,6 +95,7 @@ impl SubscriptionRow {
                 .transpose()?,
             credit: row.int("credit")?,
             budgeted: row.flag("budgeted")?,
+            tax_confirmed: row.flag("tax_confirmed")?,
         })
     }
 

@@ -250,7 +250,7 @@ pub(crate) fn facts_statement(backend: DatabaseBackend) -> &'static str {
             "SELECT r.n, u.operator, o.id AS organization_id, o.slug, o.name AS organization_name, \
              o.country AS organization_country, m.role AS member_role, l.subscription_id AS linked, l.linked_at, \
              s.id, s.name, s.kind, s.status, s.country, s.currency, s.payment_method, s.payment_token, \
-             s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, s.billed_through, s.credit, s.budgeted, sr.role AS payer_role, p.request_hash, p.answer, p.state, \
+             s.spending_limit, s.marketplace_enabled, s.profile, s.created_at, s.billed_through, s.credit, s.budgeted, s.tax_confirmed, sr.role AS payer_role, p.request_hash, p.answer, p.state, \
              (SELECT value FROM settings WHERE key = 'catalogue') AS catalogue, \
              (SELECT value FROM settings WHERE key = 'clock') AS clock \
              FROM {} {} ORDER BY r.n",

@@ -5,6 +5,7 @@ use super::budgets::Gauge;
 use super::locale::{Locale, date, day, month_name};
 use super::wares::units;
 use crate::problem::Problem;
+use billing::TaxRate;
 use chrono::NaiveDate;
 use kernel::{Money, Month, Step};
 use marketplace::catalogue::Catalogue;
@@ -322,6 +323,7 @@ fn capitalized(text: &str) -> String {
 fn tax_words(quoted: &Quoted) -> String {
     let step = quoted.lines.iter().flat_map(|line| &line.why).find(|step| step.step == "tax");
     match step {
+        Some(step) if TaxRate::stored(&step.value).is_reverse() => "Tax, reverse charge".to_owned(),
         Some(step) if step.value != "0" => format!("Tax {} %", step.value),
         _ => "Tax".to_owned(),
     }

@@ -10,7 +10,8 @@ use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
 use chrono::NaiveDate;
 use kernel::{
-    AllocationId, CreditId, CreditNoteId, ChargeId, Currency, InvoiceId, Money, PaymentId, Permission, RecognitionId, RefundId, TransferId, rfc3339,
+    AllocationId, ChargeId, CreditId, CreditNoteId, Currency, InvoiceId, Money, PaymentId, Permission, RecognitionId,
+    RefundId, TransferId, rfc3339,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -20,6 +20,7 @@ pub mod quotes;
 pub mod refusals;
 pub mod schema;
 pub mod subscriptions;
+pub mod tax;
 pub mod usage;
 
 mod keys;
@@ -44,6 +45,7 @@ pub fn all(config: &mut ServiceConfig<'_>) {
     payers::routes(config);
     subscriptions::routes(config);
     budgets::routes(config);
+    tax::routes(config);
     invoices::routes(config);
     payments::routes(config);
     credit_notes::routes(config);

@@ -6,7 +6,7 @@ use crate::problem::Problem;
 use crate::routes::paging::{self, Page};
 use crate::routes::roles::{RoleHolder, Seen};
 use crate::routes::writes::{Act, By, Fault, Keyed, write};
-use crate::routes::{roles, schema};
+use crate::routes::{roles, schema, tax};
 use crate::state::{State, store_problem};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
@@ -313,7 +313,7 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Opti
 
 impl SubscriptionPatch {
     /// What the payer's name and profile are then.
-    fn applied(&self, name: &str, old: &Profile) -> Result<(String, Profile), Problem> {
+    fn applied(&self, row: &SubscriptionRow, old: &Profile) -> Result<(String, Profile), Problem> {
         let new = Profile {
             tax_id: self.tax_id.as_ref().unwrap_or(&old.tax_id).clone(),
             email: self.email.as_ref().unwrap_or(&old.email).clone(),
@@ -323,10 +323,14 @@ impl SubscriptionPatch {
         if let Some((field, why)) = new.fault() {
             return Err(Problem::invalid(format!("/{field}"), why));
         }
+        // One from before numbers were checked stays until it is changed.
+        if let Some(why) = new.tax_fault(row.country).filter(|_| new.tax_id != old.tax_id) {
+            return Err(Problem::invalid("/tax_id", why));
+        }
         if let Some(why) = self.name.as_ref().and_then(name_fault) {
             return Err(Problem::invalid("/name", why));
         }
-        Ok((self.name.as_ref().map_or(name, Name::as_str).to_owned(), new))
+        Ok((self.name.as_ref().map_or(row.name.as_str(), Name::as_str).to_owned(), new.written(row.country)))
     }
 }
 
@@ -369,7 +373,7 @@ async fn restate(
     let found = subscriptions::find(tx, id, None).await?;
     let (mut row, _) = found.ok_or_else(|| Problem::not_found("subscription"))?;
     let old = profile(&row)?;
-    let (name, new) = patch.applied(&row.name, &old)?;
+    let (name, new) = patch.applied(&row, &old)?;
     let (before, after) = differences((&row.name, &old), (&name, &new));
     if after.is_empty() {
         return Ok(row);
@@ -377,6 +381,11 @@ async fn restate(
     row.profile = serde_json::to_string(&new).map_err(Problem::internal)?;
     row.name = name;
     subscriptions::update(tx, id, &row.name, &row.profile).await?;
+    // What was confirmed was the number that it had.
+    if new.tax_id != old.tax_id {
+        row.tax_confirmed = false;
+        tax::lose(tx, act, id).await?;
+    }
     let changed: Vec<&str> = after.keys().map(String::as_str).collect();
     let public = json!({"subscription": id, "changed": changed});
     act.event("subscription.changed", None, &public, json!({"before": before, "after": after}));

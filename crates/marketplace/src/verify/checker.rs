@@ -38,6 +38,11 @@ fn digits(text: &str) -> Option<BigInt> {
     if plain { text.parse().ok() } else { None }
 }
 
+/// A percentage of tax as it is stored: none, or reverse charge, is nothing.
+pub fn percent(rate: &str) -> Option<Number> {
+    if rate.is_empty() || rate == "reverse" { number("0") } else { number(rate) }
+}
+
 /// Reads an integer, a decimal or a fraction, with a sign or without.
 pub fn number(text: &str) -> Option<Number> {
     if let Some(positive) = text.strip_prefix('-') {

@@ -10,7 +10,7 @@ use store::Tx;
 use store::invoices::InvoiceRow;
 use store::proof::{self, BilledProof, Counts, Fact, TransferProof};
 
-use super::checker::{Number, number, to_minor};
+use super::checker::{Number, percent, to_minor};
 use super::invoice_lines::{self, Billed};
 use super::told::read;
 use super::{Difference, PAGE, Row, Seen, VerifyError};
@@ -183,8 +183,7 @@ impl Found {
             let line = line.ok_or_else(|| named.differs("no sum", format!("charges at {} %", sum.tax_rate)))?;
             let what = format!("net at {} %", sum.tax_rate);
             named.same(&what, line.net, sum.net)?;
-            let rate = if line.rate.is_empty() { "0" } else { line.rate.as_str() };
-            let rate = number(rate).ok_or_else(|| named.differs(line.rate.clone(), "a rate"))?;
+            let rate = percent(&line.rate).ok_or_else(|| named.differs(line.rate.clone(), "a rate"))?;
             let part = Number::from_integer(sum.net.into()) * rate / Number::from_integer(100.into());
             let expected = to_minor(&part, 0).unwrap_or_default();
             named.same(&format!("tax at {} %", sum.tax_rate), i128::from(line.tax), expected)?;

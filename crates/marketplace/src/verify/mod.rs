@@ -24,6 +24,7 @@ mod recognition;
 mod replay;
 mod resumed;
 mod shop;
+mod tax;
 mod told;
 mod undone;
 mod usage;
@@ -212,6 +213,7 @@ async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> 
     extra::sums(tx, &seen).await?;
     recognition::sums(tx).await?;
     budget::prove(tx).await?;
+    tax::prove(tx).await?;
     Ok(Summary {
         organizations: counts.organizations,
         purchases: seen.purchases,

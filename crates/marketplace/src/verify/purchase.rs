@@ -5,7 +5,7 @@ use num_traits::Zero;
 use sha2::{Digest, Sha256};
 use store::proof::{Fact, PurchaseProof};
 
-use super::checker::{Number, number, to_minor, written};
+use super::checker::{Number, number, percent, to_minor, written};
 use super::evidence::Evidence;
 use super::line::{Bought, Charged};
 use super::told::{Amount, Answer, Completed, Sums};
@@ -145,7 +145,7 @@ fn same_answer(named: Row<'_>, answer: &Answer, fact: &Fact, told: &Completed) -
 fn sums(named: Row<'_>, answer: &Answer, currency: Currency) -> Result<(), Difference> {
     let rate = answer.lines.iter().find_map(|line| line.step("tax")).map_or("0", |why| why.value.as_str());
     let wrong = |what: &str| named.differs(format!("answer's {what}"), "an amount of its currency");
-    let rate = number(rate).ok_or_else(|| wrong("tax rate"))?;
+    let rate = percent(rate).ok_or_else(|| wrong("tax rate"))?;
     let (now, renewal) = (&answer.now, &answer.renewal);
     let due = total(answer.lines.iter().map(|line| &line.now)).ok_or_else(|| wrong("now"))?;
     let full = total(answer.lines.iter().map(|line| &line.renewal)).ok_or_else(|| wrong("renewal"))?;

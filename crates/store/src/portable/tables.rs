@@ -73,6 +73,19 @@ pub const TABLES: &[Table] = &[
             ("billed_through", Text),
             ("credit", Int),
             ("budgeted", Bool),
+            ("tax_confirmed", Bool),
+        ],
+    },
+    Table {
+        name: "tax_confirmations",
+        key: &["subscription_id"],
+        columns: &[
+            ("subscription_id", Uuid),
+            ("tax_id", Text),
+            ("country", Text),
+            ("confirmed_by", Text),
+            ("confirmed_at", Int),
+            ("evidence", Text),
         ],
     },
     Table {
