@@ -17,6 +17,7 @@ mod m0008_usage;
 mod m0010_payments;
 mod m0011_mail;
 mod m0012_resume;
+mod m0014_credit_notes;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_payments::Migration),
             Box::new(m0011_mail::Migration),
             Box::new(m0012_resume::Migration),
+            Box::new(m0014_credit_notes::Migration),
         ]
     }
 }

@@ -15,6 +15,7 @@ on_both! {
     r_47_a_server_that_is_away_is_waited_for: begin();
     r_54_a_kill_between_sending_and_recording_loses_nothing: begin();
     r_54_an_event_is_mailed_once: begin();
+    r_43_a_credit_note_is_mailed: begin();
     names_end_no_line_and_no_header: begin();
     what_is_paid_meanwhile_is_not_asked_for: begin();
     mail_that_is_off_tells_nothing_later_either: Options::at(START);
@@ -399,4 +400,20 @@ async fn mail_without_a_sender_stops_the_start(app: &App) {
         assert!(!done.status.success() && said.contains(key) && !said.contains("hush"), "{said}");
     }
     let _: Value = app.as_(SUE).await.get("/v1/organizations").await.ok();
+}
+
+/// the billing address is told of a credit note: why, how much, and where it went.
+async fn r_43_a_credit_note_is_mailed(app: &App) {
+    let (sue, payer) = buys(app, BILLS).await;
+    app.move_clock("2018-05-01T02:00:00Z").await;
+    transfer(app, &payer, "95.00", "T-1").await;
+    let all = sue.all(&format!("/v1/subscriptions/{payer}/invoices")).await;
+    let path = format!("/v1/invoices/{}/credit-notes", all[0]["id"].as_str().expect("an id"));
+    let body = json!({"reason": "Out\nfor two days"});
+    app.as_("olga@platform.example").await.post(&path, body).await.status(201);
+    says(
+        &mails(app).await,
+        "Credit note CN-P-2018-000001: $105.00 on invoice P-2018-000001",
+        &["Why:             Out for two days\n", "Not owed:        $10.00", "Kept as credit:  $95.00.", "PO 4711"],
+    );
 }

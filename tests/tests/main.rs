@@ -6,6 +6,7 @@ mod bad_input;
 mod browser;
 mod buyer;
 mod catalogue;
+mod credit_notes;
 mod directory;
 mod documents;
 mod faults;

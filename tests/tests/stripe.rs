@@ -38,6 +38,7 @@ with_stripe! {
     r_46_a_webhook_before_the_answer;
     r_46_a_webhook_is_a_hint;
     r_46_killed_between_asking_and_recording;
+    r_46_what_was_paid_is_paid_back;
 }
 
 fn options(port: u16) -> Options {
@@ -281,4 +282,27 @@ fn r_46_no_webhook_without_stripe() {
     tests::run(Db::Sqlite, Options::new(), async |app: &App| {
         calls(app, b"{}", &signature(b"{}", SECRET, 0)).await.problem("not-found");
     });
+}
+
+/// of what Stripe took a credit note pays back part, and then the rest, under the refunds' ids.
+async fn r_46_what_was_paid_is_paid_back(app: &App, stripe: &Stripe) {
+    let (sue, payer) = buys(app).await;
+    pays_by(&sue, &payer, "pm_card_visa").await;
+    app.move_clock(ISSUED).await;
+    assert_eq!(stripe.taken().await, [10_500]);
+    let invoice = payments(&sue, &payer).await[0]["invoice"].as_str().expect("an id").to_owned();
+    let lines = sue.get(&format!("/v1/invoices/{invoice}")).await.ok()["lines"].clone();
+    let part = json!([{"charge": lines[0]["charge"], "amount": {"amount": "5.00", "currency": "USD"}}]);
+    let (olga, path) = (app.as_("olga@platform.example").await, format!("/v1/invoices/{invoice}/credit-notes"));
+    olga.post(&path, json!({"lines": part, "reason": "x", "refund": true})).await.status(201);
+    olga.post(&path, json!({"reason": "x", "refund": true})).await.status(201);
+    let all = payments(&sue, &payer).await;
+    let refunds = all[0]["refunds"].as_array().expect("refunds");
+    let shown: Vec<_> = refunds.iter().map(|refund| (&refund["state"], &refund["amount"]["amount"])).collect();
+    let paid = json!("refunded");
+    assert_eq!(shown, [(&paid, &json!("5.00")), (&paid, &json!("100.00"))], "{all:?}");
+    assert!(
+        refunds.iter().all(|refund| refund["reference"].as_str().is_some_and(|id| id.starts_with("re_"))),
+        "{all:?}"
+    );
 }

@@ -139,6 +139,32 @@ const DAMAGE: &[(&str, &str)] = &[
     ("prices", "UPDATE prices SET spec = replace(spec, '52.00', '51.00') WHERE spec LIKE '%52.00%'"),
     ("prices", "UPDATE prices SET valid_from = '2018-04-16' WHERE spec LIKE '%5.10%'"),
     ("prices", "DELETE FROM prices WHERE spec LIKE '%5.10%'"),
+    // credit notes, refunds, and credits that were granted
+    ("credit_notes", "UPDATE credit_notes SET net = net + 1, total = total + 1"),
+    ("credit_notes", "UPDATE credit_notes SET number = 'CN-P-2018-000099'"),
+    ("credit_notes", "UPDATE credit_notes SET reduced = reduced - 1 WHERE reduced > 0"),
+    ("credit_notes", "UPDATE credit_notes SET reason = 'Another'"),
+    ("credit_notes", "UPDATE credit_notes SET issued_on = '2018-01-01'"),
+    ("credit_notes", "UPDATE credit_notes SET document = replace(document, 'DE', 'FR') WHERE document LIKE '%\"DE\"%'"),
+    ("credit_notes", "DELETE FROM credit_notes"),
+    ("credit_note_lines", "UPDATE credit_note_lines SET net = net + 1"),
+    ("credit_note_lines", "UPDATE credit_note_lines SET tax = tax + 1"),
+    ("credit_note_lines", "UPDATE credit_note_lines SET earlier = earlier + 1"),
+    ("credit_note_lines", "UPDATE credit_note_lines SET charge_id = credit_note_id"),
+    ("credit_note_lines", "DELETE FROM credit_note_lines"),
+    ("invoices", "UPDATE invoices SET credited = credited + 1 WHERE credited > 0 AND credited < total"),
+    ("invoices", "UPDATE invoices SET reduced = reduced - 1 WHERE reduced > 0"),
+    ("refunds", "UPDATE refunds SET amount = amount + 1"),
+    ("refunds", "UPDATE refunds SET state = 'declined' WHERE state = 'refunded'"),
+    ("refunds", "UPDATE refunds SET reference = 'x'"),
+    ("refunds", "UPDATE refunds SET payment_id = id"),
+    ("refunds", "DELETE FROM refunds"),
+    ("payments", "UPDATE payments SET refunded = refunded - 1 WHERE refunded > 0"),
+    ("credits", "UPDATE credits SET amount = amount + 1"),
+    ("credits", "UPDATE credits SET reason = 'Another'"),
+    ("credits", "DELETE FROM credits"),
+    ("events", "DELETE FROM events WHERE kind = 'credit_note.issued'"),
+    ("events", "DELETE FROM events WHERE kind = 'refund.paid'"),
     // ledger
     ("transfers", "UPDATE transfers SET amount = amount + 1"),
     ("transfers", "UPDATE transfers SET credit = debit || 'x'"),
@@ -172,7 +198,13 @@ async fn one_tampered_row_is_found(app: &App) {
     pays_by(&sue, &other, "tok_ok").await;
     // Credit is used, the rest comes in two parts, and there is credit again.
     transfers(&olga, &payer, "2.00", "T-2").await;
+    credited(&ada, &olga, &payer, json!({"reason": "w"})).await;
     transfers(&olga, &payer, "900.00", "T-3").await;
+    // Of what was billed some is credited: what was open, and what is paid back and refused.
+    credited(&sue, &olga, &other, json!({"reason": "x", "refund": true})).await;
+    credited(&ada, &olga, &payer, json!({"reason": "y", "refund": true, "refund_reference": "BACK"})).await;
+    let granted = json!({"amount": {"amount": "5.00", "currency": "EUR"}, "reason": "z"});
+    olga.post(&format!("/v1/subscriptions/{payer}/credits"), granted).await.status(201);
     ada.buys("fabrikam", "ms.vss-vstsuser", 9, Billing::Linked).await.status(201);
     app.events().await;
     app.stop().await;
@@ -210,6 +242,18 @@ async fn used(app: &App, at: &str) {
     platform.post("/v1/usage", serde_json::json!([event(1), event(2)])).await.ok();
 }
 
+/// The first line of a payer's invoice is credited in part, and then again.
+async fn credited(holder: &Actor, olga: &Actor, payer: &str, mut body: serde_json::Value) {
+    let all = holder.all(&format!("/v1/subscriptions/{payer}/invoices")).await;
+    let id = all[0]["id"].as_str().expect("an id");
+    let invoice = holder.get(&format!("/v1/invoices/{id}")).await.ok();
+    for amount in ["1.00", "0.37"] {
+        let amount = json!({"amount": amount, "currency": invoice["total"]["currency"]});
+        body["lines"] = json!([{"charge": invoice["lines"][0]["charge"], "amount": amount}]);
+        olga.post(&format!("/v1/invoices/{id}/credit-notes"), body.clone()).await.status(201);
+    }
+}
+
 async fn transfers(olga: &Actor, payer: &str, amount: &str, reference: &str) {
     let amount = json!({"amount": amount, "currency": "EUR"});
     let body = json!({"amount": amount, "received_on": "2018-04-15", "reference": reference});
@@ -224,6 +268,7 @@ fn one_row(table: &str, damage: &str) -> String {
         "unbilled" | "renewals" => "subscription_id",
         "counters" => "name",
         "invoice_lines" => "charge_id",
+        "credit_note_lines" => "credit_note_id",
         "usage_months" => "month",
         _ => "id",
     };

@@ -23,6 +23,8 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use anyhow::Context;
+use billing::credit_note;
+use billing::crediting::NoteTerms;
 use billing::dunning::Schedule;
 use billing::invoice::Seller;
 use billing::{PaymentMethods, TaxRates};
@@ -223,6 +225,15 @@ pub fn terms(config: &Config) -> Terms {
         series: seller.series.clone(),
         due_days: config.payments.due_days,
         schedule: schedule(config),
+    }
+}
+
+/// How credit notes are issued here, at an instant.
+pub fn note_terms(config: &Config, at: Timestamp) -> NoteTerms {
+    NoteTerms {
+        series: credit_note::series(&config.seller.credit_prefix, &config.seller.series),
+        schedule: schedule(config),
+        issued_on: at.date_naive(),
     }
 }
 

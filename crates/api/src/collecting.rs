@@ -6,6 +6,7 @@
 use crate::app::schedule;
 use crate::months;
 use crate::problem::Problem;
+use crate::refunding;
 use crate::resuming;
 use crate::state::{State, store_problem};
 use actix_web::web::Data;
@@ -38,11 +39,16 @@ const OF_PAYER: i64 = 20;
 /// What collection runs with.
 #[derive(Clone)]
 pub struct Work {
-    db: Db,
-    till: Till,
-    providers: Providers,
-    schedule: Schedule,
-    now: Timestamp,
+    /// The database.
+    pub db: Db,
+    /// Whose ids are used.
+    pub till: Till,
+    /// Whom to ask.
+    pub providers: Providers,
+    /// When what is not paid is asked for again.
+    pub schedule: Schedule,
+    /// When.
+    pub now: Timestamp,
 }
 
 impl fmt::Debug for Work {
@@ -58,7 +64,7 @@ impl Work {
     }
 
     /// In a server, at its present instant.
-    fn of(state: &State) -> Self {
+    pub fn of(state: &State) -> Self {
         Self::new(state.db.clone(), state.till.clone(), state.providers.clone(), schedule(&state.config), state.now())
     }
 
@@ -73,7 +79,7 @@ impl Work {
 pub struct Collected {
     /// Invoices that something was due for.
     pub invoices: u64,
-    /// Payments of which nobody knows yet what came.
+    /// Payments and refunds of which nobody knows yet what came.
     pub unknown: u64,
     /// Organizations whose suspended entitlements resumed.
     pub resumed: u64,
@@ -85,7 +91,10 @@ pub struct Collected {
 /// # Errors
 /// The store's; what was done stays done, and the next run goes on.
 pub async fn run(work: &Work) -> Result<Collected, StoreError> {
-    let mut done = Collected { unknown: settle_all(work).await?, ..Collected::default() };
+    let mut done = Collected {
+        unknown: settle_all(work).await?.saturating_add(refunding::settle_all(work).await?),
+        ..Collected::default()
+    };
     let mut after = None;
     loop {
         let due = payments::due(&work.db, work.today(), after, STRIDE).await?;
@@ -219,7 +228,9 @@ async fn look(state: &State) -> Result<Collected, StoreError> {
     let work = Work::of(state);
     let due = payments::first_due(&state.db, None).await?.is_some_and(|day| day <= work.today());
     let due = due || resuming::is_due(&state.db, Month::of(work.now)).await?;
-    if !due && payments::asked(&state.db, None, 1).await?.is_empty() {
+    let asked = !payments::asked(&state.db, None, 1).await?.is_empty()
+        || !store::refunds::asked(&state.db, None, 1).await?.is_empty();
+    if !due && !asked {
         return Ok(Collected::default());
     }
     let now = SystemClock.now();

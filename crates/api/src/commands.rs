@@ -250,8 +250,10 @@ async fn explain_fact(config: &Config, id: &str) -> Result<ExitCode, Fault> {
     let db = ready(config).await?;
     let text = if let Ok(invoice) = id.parse() {
         explain::explain_invoice(&db, invoice).await?
+    } else if let Ok(note) = id.parse() {
+        explain::explain_credit_note(&db, note).await?
     } else {
-        let charge = id.parse().map_err(|e| anyhow!("{id} names no charge and no invoice: {e}"))?;
+        let charge = id.parse().map_err(|e| anyhow!("{id} names no charge, invoice or credit note: {e}"))?;
         explain::explain(&db, charge).await?
     };
     let Some(text) = text else { bail!("there is no {id}") };

@@ -17,6 +17,7 @@ mod months;
 mod openapi;
 mod pages;
 mod problem;
+mod refunding;
 mod request_id;
 mod resuming;
 mod routes;

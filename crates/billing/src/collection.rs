@@ -39,11 +39,11 @@ impl std::fmt::Debug for Desk<'_> {
 }
 
 impl Desk<'_> {
-    fn id<I: Id>(&mut self) -> I {
+    pub(crate) fn id<I: Id>(&mut self) -> I {
         I::from_uuid((self.new_id)())
     }
 
-    fn tell(&mut self, kind: &'static str, public: &Value, private: Option<&Value>) {
+    pub(crate) fn tell(&mut self, kind: &'static str, public: &Value, private: Option<&Value>) {
         self.events.push(NewEvent {
             kind,
             organization: None,
@@ -112,6 +112,7 @@ pub async fn record(
         received_on: Some(transfer.received_on),
         asked_at: desk.at,
         settled_at: Some(desk.at),
+        refunded: 0,
     };
     payments::insert(desk.tx, &row).await?;
     receive(desk, schedule, payer, &row).await?;
@@ -158,15 +159,15 @@ fn new_part(
     payment: Option<PaymentId>,
     amount: i64,
 ) -> AllocationRow {
-    AllocationRow { id: desk.id::<AllocationId>(), subscription, invoice, payment, amount, at: desk.at }
+    AllocationRow { id: desk.id::<AllocationId>(), subscription, invoice, payment, note: None, amount, at: desk.at }
 }
 
-fn provider_of(row: &PaymentRow) -> Result<Provider, StoreError> {
+pub(crate) fn provider_of(row: &PaymentRow) -> Result<Provider, StoreError> {
     row.provider.parse().map_err(|fault| StoreError::corrupt(format!("provider of {}: {fault}", row.id)))
 }
 
 /// A payer whose dunned invoices were settled stands as those that are left make it.
-async fn restore(
+pub(crate) async fn restore(
     desk: &mut Desk<'_>,
     schedule: &Schedule,
     payer: &SubscriptionRow,
@@ -281,6 +282,7 @@ pub async fn begin(
         received_on: None,
         asked_at: desk.at,
         settled_at: None,
+        refunded: 0,
     };
     payments::insert(desk.tx, &row).await?;
     let public = json!({

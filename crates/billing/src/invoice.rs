@@ -121,7 +121,7 @@ pub fn number(series: &str, year: i32, count: i64) -> String {
 #[must_use]
 pub fn postings(payer: SubscriptionId, country: CountryCode, sums: &Sums) -> Vec<(i64, String, String, i64)> {
     let receivable = crate::ledger::receivable(payer);
-    let credits = [(sums.net, crate::ledger::unbilled(payer)), (sums.tax, format!("tax/{country}"))];
+    let credits = [(sums.net, crate::ledger::unbilled(payer)), (sums.tax, crate::ledger::tax(country))];
     let some = credits.into_iter().filter(|(amount, _)| *amount > 0);
     (0..).zip(some).map(|(leg, (amount, credit))| (leg, receivable.clone(), credit, amount)).collect()
 }

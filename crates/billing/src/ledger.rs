@@ -1,7 +1,7 @@
 //! The ledger's postings: each a debit and a credit of one amount, so that it balances by construction.
 
 use crate::payment::Provider;
-use kernel::{ChargeId, Exact, Money, OfferId, SubscriptionId};
+use kernel::{ChargeId, CountryCode, Exact, Money, OfferId, SubscriptionId};
 
 /// One posting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,15 @@ pub fn receivable(subscription: SubscriptionId) -> String {
 pub fn credit(subscription: SubscriptionId) -> String {
     format!("credit/{subscription}")
 }
+
+/// Tax that is owed to a country.
+#[must_use]
+pub fn tax(country: CountryCode) -> String {
+    format!("tax/{country}")
+}
+
+/// What was granted as credit without an invoice, at our own cost.
+pub const GOODWILL: &str = "goodwill";
 
 /// Money that came in through a provider.
 #[must_use]

@@ -66,10 +66,10 @@ pub struct Demand {
     pub asked_at: Timestamp,
 }
 
-/// What came of asking a provider.
+/// What came of asking a provider for money, or to pay it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The money came in, under the provider's own reference.
+    /// The money went, under the provider's own reference.
     Received(String),
     /// The provider refused.
     Declined {

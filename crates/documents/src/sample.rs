@@ -67,7 +67,9 @@ pub fn bill(currency: &str, lines: &[Short<'_>]) -> Bill {
         tax: money(sums.tax),
         total: money(sums.total),
         paid: money(0),
+        credited: money(0),
         open: money(sums.total.max(0)),
+        corrects: None,
     }
 }
 

@@ -104,6 +104,9 @@ ids! {
     InvoiceId "inv" "an invoice",
     PaymentId "pay" "a payment",
     AllocationId "alc" "what of a payment or credit went to an invoice",
+    CreditNoteId "crn" "a credit note",
+    RefundId "rfd" "what was paid back of a payment",
+    CreditId "crd" "a credit that an operator granted",
     CheckoutId "chk" "a hosted checkout",
     UsageBatchId "use" "what was counted of a report of metered use for one organization",
 }

@@ -21,8 +21,9 @@ pub use clock::{Clock, FixedClock, SystemClock, Timestamp, from_micros, micros, 
 pub use exact::Exact;
 pub use explanation::{ChargeBasis, ChargeInputs, Step, Usage};
 pub use ids::{
-    AllocationId, BlockId, ChargeId, CheckoutId, EventId, Id, IdSource, InvoiceId, LinkId, OfferId, OrganizationId,
-    PaymentId, PriceId, PublisherId, PurchaseId, ServiceKeyId, SubscriptionId, TransferId, UsageBatchId, UserId,
+    AllocationId, BlockId, ChargeId, CheckoutId, CreditId, CreditNoteId, EventId, Id, IdSource, InvoiceId, LinkId,
+    OfferId, OrganizationId, PaymentId, PriceId, PublisherId, PurchaseId, RefundId, ServiceKeyId, SubscriptionId,
+    TransferId, UsageBatchId, UserId,
 };
 pub use money::{Currency, Money, MoneyError, share_by_largest_remainder};
 pub use permission::{

@@ -202,6 +202,8 @@ permissions! {
         &[], &[], OPERATOR;
     PaymentRecord "payment.record" "record payments that came in" "R-9a, R-46"
         &[], &[], OPERATOR;
+    CreditNoteIssue "credit_note.issue" "issue credit notes, and refund what was paid" "R-9a, R-43, R-46"
+        &[], &[], OPERATOR;
     CreditGrant "credit.grant" "grant credits" "R-9a"
         &[], &[], OPERATOR;
     TrialExtend "trial.extend" "extend trials" "R-9a, R-36"

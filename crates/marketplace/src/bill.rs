@@ -82,6 +82,17 @@ pub struct TaxLine {
     pub tax: Money,
 }
 
+/// What a credit note corrects, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corrects {
+    /// The invoice's number.
+    pub number: String,
+    /// The day it was issued.
+    pub issued_on: NaiveDate,
+    /// Why, in words.
+    pub reason: String,
+}
+
 /// A bill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Bill {
@@ -115,10 +126,15 @@ pub struct Bill {
     pub tax: Money,
     /// Both.
     pub total: Money,
-    /// What was paid of it.
+    /// What was paid of it, by money and credit.
     pub paid: Money,
+    /// What its credit notes come to; what had been paid of it became credit.
+    pub credited: Money,
     /// What is still to be paid.
     pub open: Money,
+    /// What it corrects, where it is a credit note as documents show it.
+    #[serde(skip)]
+    pub corrects: Option<Corrects>,
 }
 
 fn corrupt(what: impl std::fmt::Display) -> StoreError {
@@ -179,8 +195,10 @@ impl Bill {
             net: money(row.net),
             tax: money(row.tax),
             total: money(row.total),
-            paid: money(row.paid),
+            paid: money(row.paid.saturating_sub(row.reduced)),
+            credited: money(row.credited),
             open: money(open),
+            corrects: None,
         })
     }
 }
@@ -250,7 +268,9 @@ impl Upcoming<'_> {
             tax: money(sums.tax),
             total: money(sums.total),
             paid: money(0),
+            credited: money(0),
             open: money(sums.total),
+            corrects: None,
         })
     }
 
@@ -332,7 +352,7 @@ fn order(line: &Line) -> Order<'_> {
     (&line.organization.name, line.organization.id, &line.offer, line.month, matches!(line.kind, "renewal" | "resumed"))
 }
 
-fn charged(line: BillLine, name: String) -> Result<Line, StoreError> {
+pub(crate) fn charged(line: BillLine, name: String) -> Result<Line, StoreError> {
     let BillLine { charge, slug, name: organization } = line;
     let basis: ChargeBasis = serde_json::from_str(&charge.basis).map_err(corrupt)?;
     let renewal = charge.purchase.uuid().is_nil();

@@ -4,7 +4,11 @@
 use std::fmt::Write as _;
 
 use crate::bill::Bill;
-use kernel::{ChargeBasis, ChargeId, Currency, DayRule, InvoiceId, Model, Money, PriceSpec, Step, UnitPrice, rfc3339};
+use crate::credit_note::CreditNote;
+use kernel::{
+    ChargeBasis, ChargeId, CreditNoteId, Currency, DayRule, InvoiceId, Model, Money, PriceSpec, Step, UnitPrice,
+    rfc3339,
+};
 use store::proof::TransferProof;
 use store::purchases::ChargeRow;
 use store::{Reads, StoreError};
@@ -65,6 +69,42 @@ pub async fn explain_invoice(reads: &impl Reads, id: InvoiceId) -> Result<Option
         let _ = writeln!(text, "  {rate} of {} = {}", tax.net, tax.tax);
     }
     let _ = writeln!(text, "\nNet {} + tax {} = {} {}", bill.net, bill.tax, bill.total, row.currency);
+    Ok(Some(text))
+}
+
+/// The derivation of a credit note: each line from the invoice's, the tax given back, and its postings; none where there is
+/// no such credit note.
+///
+/// # Errors
+/// As [`StoreError`] says.
+pub async fn explain_credit_note(reads: &impl Reads, id: CreditNoteId) -> Result<Option<String>, StoreError> {
+    let Some(row) = store::credit_notes::find(reads, id).await? else { return Ok(None) };
+    let note = CreditNote::of(reads, &row).await?;
+    let postings = store::proof::transfers(reads, &[ChargeId::from_uuid(id.uuid())]).await?;
+    let mut text = format!("Credit note {} ({id}): {} {}\n\n", note.number, note.total, row.currency);
+    let head = [
+        ("invoice", format!("{} ({})", note.invoice_number, note.invoice)),
+        ("subscription", note.subscription.to_string()),
+        ("issued", note.issued_on.to_string()),
+        ("reason", note.reason.clone()),
+    ];
+    for (name, value) in head {
+        let _ = writeln!(text, "  {name:<16} {value}");
+    }
+    for line in &note.lines {
+        let (name, slug) = (&line.organization.name, &line.organization.slug);
+        let _ = writeln!(text, "\n {}, {}, {name} ({slug}), {}: {}", line.offer, line.month, line.charge, line.amount);
+        derivation(&mut text, &line.why);
+    }
+    text.push_str("\nTax, as the invoice took it on each sum: the part of all that is credited, less what was given back before\n");
+    for tax in &note.taxes {
+        let rate = if tax.rate.is_empty() { "no rate".to_owned() } else { format!("{} %", tax.rate) };
+        let _ = writeln!(text, "  {rate} of {} = {}", tax.net, tax.tax);
+    }
+    let _ = writeln!(text, "\nNet {} + tax {} = {} {}", note.net, note.tax, note.total, row.currency);
+    let _ = writeln!(text, "Off what was open {}, paid before {}", note.reduced, note.credited);
+    text.push_str("\nIn the ledger\n");
+    ledger(&mut text, &postings, row.currency);
     Ok(Some(text))
 }
 

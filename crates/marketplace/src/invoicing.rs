@@ -239,6 +239,8 @@ fn new_invoice(
         tax: sums.tax,
         total: sums.total,
         paid: 0,
+        credited: 0,
+        reduced: 0,
         taxes: serde_json::to_string(&sums.taxes).map_err(unreadable)?,
         document: serde_json::to_string(&Document { seller: terms.seller.clone(), payer }).map_err(unreadable)?,
         at: now,

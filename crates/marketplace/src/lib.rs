@@ -8,6 +8,7 @@ pub mod bill;
 pub mod book;
 pub mod catalogue;
 pub mod command;
+pub mod credit_note;
 pub mod decide;
 pub mod explain;
 pub mod invoicing;

@@ -5,9 +5,11 @@
 //! [`Outcome::Unknown`] asks [`Providers::look_up`] before it demands again.
 
 pub mod simulated;
+mod simulated_refund;
 pub mod stripe;
 
 use billing::payment::{Demand, Outcome, Provider};
+use billing::refund::RefundDemand;
 use simulated::Simulated;
 use store::Db;
 use stripe::Stripe;
@@ -17,13 +19,14 @@ use stripe::Stripe;
 pub struct Providers {
     simulated: Simulated,
     stripe: Option<Stripe>,
+    db: Db,
 }
 
 impl Providers {
     /// The simulated one, which remembers in `db`, and Stripe where it is set up.
     #[must_use]
     pub fn new(db: Db, stripe: Option<Stripe>) -> Self {
-        Self { simulated: Simulated::new(db), stripe }
+        Self { simulated: Simulated::new(db.clone()), stripe, db }
     }
 
     /// Stripe, where it is set up.
@@ -46,6 +49,24 @@ impl Providers {
         match (Provider::of_token(&demand.token), &self.stripe) {
             (Some(Provider::Simulated), _) => self.simulated.look_up(demand).await,
             (Some(Provider::Stripe), Some(stripe)) => stripe.look_up(demand).await,
+            _ => Some(Outcome::Unknown),
+        }
+    }
+
+    /// Asks to pay back what a payment brought in. However often, it is paid back once.
+    pub async fn pay_back(&self, demand: &RefundDemand) -> Outcome {
+        match (Provider::of_token(&demand.token), &self.stripe) {
+            (Some(Provider::Simulated), _) => simulated_refund::pay_back(&self.db, demand).await,
+            (Some(Provider::Stripe), Some(stripe)) => stripe.pay_back(demand).await,
+            _ => Outcome::Unknown,
+        }
+    }
+
+    /// What came of a refund that was asked for; none where the provider never heard of it.
+    pub async fn look_up_refund(&self, demand: &RefundDemand) -> Option<Outcome> {
+        match (Provider::of_token(&demand.token), &self.stripe) {
+            (Some(Provider::Simulated), _) => simulated_refund::look_up(&self.db, demand).await,
+            (Some(Provider::Stripe), Some(stripe)) => stripe.look_up_refund(demand).await,
             _ => Some(Outcome::Unknown),
         }
     }

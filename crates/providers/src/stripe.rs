@@ -9,6 +9,8 @@
 //! are looked through for one that names the payment: that needs no memory of Stripe's but its books. While a demand is
 //! still at work there it may not be listed yet, and then the key holds.
 
+mod refund;
+
 use billing::payment::{Demand, Outcome};
 use hmac::{Hmac, Mac};
 use kernel::{PaymentId, SubscriptionId, Timestamp};
@@ -120,7 +122,9 @@ impl Refusal {
     /// are not taken for. Nothing was taken then, nor will be however often it is asked.
     fn is_the_payers(&self, path: &str) -> bool {
         let of_the_card = path.starts_with(CARDS) || self.param.as_deref() == Some("payment_method");
-        let of_the_sum = self.code.as_deref().is_some_and(|code| code.starts_with("amount_too_"));
+        let of_the_sum = self.code.as_deref().is_some_and(|code| {
+            code.starts_with("amount_too_") || matches!(code, "charge_already_refunded" | "charge_disputed")
+        });
         self.kind.as_deref() == Some("invalid_request_error") && (of_the_card || of_the_sum)
     }
 

@@ -33,8 +33,12 @@ pub struct InvoiceRow {
     pub tax: i64,
     /// Both, minor units.
     pub total: i64,
-    /// What was paid of it, minor units.
+    /// What went to it, minor units: money, credit, and what credit notes took off what was open.
     pub paid: i64,
+    /// What its credit notes come to, minor units.
+    pub credited: i64,
+    /// What of `paid` is theirs, minor units.
+    pub reduced: i64,
     /// The day on which something is to be done about it; none where it is paid, or nothing more is.
     pub next_on: Option<NaiveDate>,
     /// Sums by rate, JSON.
@@ -46,7 +50,7 @@ pub struct InvoiceRow {
 }
 
 const INVOICE: &str = "SELECT id, subscription_id, bill, number, issued_on, due_on, currency, net, tax, total, paid, \
-     next_on, taxes, document, at FROM invoices";
+     credited, reduced, next_on, taxes, document, at FROM invoices";
 
 fn day(row: &QueryResult, column: &str) -> Result<NaiveDate, StoreError> {
     parse_date(&row.text(column)?).map_err(|fault| StoreError::corrupt(format!("{column}: {fault}")))
@@ -65,6 +69,8 @@ pub(crate) fn invoice(row: &QueryResult) -> Result<InvoiceRow, StoreError> {
         tax: row.int("tax")?,
         total: row.int("total")?,
         paid: row.int("paid")?,
+        credited: row.int("credited")?,
+        reduced: row.int("reduced")?,
         next_on: if row.text("next_on")?.is_empty() { None } else { Some(day(row, "next_on")?) },
         taxes: row.text("taxes")?,
         document: row.text("document")?,

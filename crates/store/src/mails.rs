@@ -67,7 +67,7 @@ pub async fn news(reads: &impl Reads, after: Cursor, until: i64, limit: i64) -> 
         .rows(
             "SELECT e.id, b.number, e.place, e.kind, e.at, e.public FROM blocks b JOIN events e ON e.block_id = b.id \
              WHERE b.number >= $1 AND b.number <= $3 AND (b.number > $1 OR e.place > $2) \
-             AND e.kind IN ('invoice.issued', 'invoice.overdue', 'payment.received', 'payment.declined', \
+             AND e.kind IN ('invoice.issued', 'invoice.overdue', 'payment.received', 'payment.declined', 'credit_note.issued', \
                 'subscription.status_changed') \
              ORDER BY b.number, e.place LIMIT $4",
             vec![after.0.into(), after.1.into(), until.into(), limit.into()],

@@ -4,7 +4,9 @@
 use crate::row::Row;
 use crate::{Reads, StoreError, Tx};
 use chrono::NaiveDate;
-use kernel::{AllocationId, Currency, Id, InvoiceId, PaymentId, SubscriptionId, Timestamp, micros, parse_date};
+use kernel::{
+    AllocationId, CreditNoteId, Currency, Id, InvoiceId, PaymentId, SubscriptionId, Timestamp, micros, parse_date,
+};
 use sea_orm::QueryResult;
 use uuid::Uuid;
 
@@ -41,10 +43,12 @@ pub struct PaymentRow {
     pub asked_at: Timestamp,
     /// When its outcome was recorded; none before.
     pub settled_at: Option<Timestamp>,
+    /// What of it was paid back, or a provider was asked to, minor units.
+    pub refunded: i64,
 }
 
 const PAYMENT: &str = "SELECT id, subscription_id, provider, state, token, reference, reason, url, invoice_id, attempt, \
-     amount, currency, received_on, asked_at, settled_at FROM payments";
+     amount, currency, received_on, asked_at, settled_at, refunded FROM payments";
 
 /// A day that may be empty.
 fn day(row: &QueryResult, column: &str) -> Result<Option<NaiveDate>, StoreError> {
@@ -76,6 +80,7 @@ pub(crate) fn payment(row: &QueryResult) -> Result<PaymentRow, StoreError> {
         received_on: day(row, "received_on")?,
         asked_at: row.instant("asked_at")?,
         settled_at: Some(settled_at).filter(|at| *at != 0).map(kernel::from_micros),
+        refunded: row.int("refunded")?,
     })
 }
 
@@ -209,8 +214,10 @@ pub struct AllocationRow {
     pub subscription: SubscriptionId,
     /// What for.
     pub invoice: InvoiceId,
-    /// Of which payment; none for credit.
+    /// Of which payment; none for credit and credit notes.
     pub payment: Option<PaymentId>,
+    /// Of which credit note, if it is of one.
+    pub note: Option<CreditNoteId>,
     /// Minor units.
     pub amount: i64,
     /// When.
@@ -223,7 +230,8 @@ pub struct AllocationRow {
 /// As [`StoreError`] says.
 pub async fn allocate(tx: &Tx, row: &AllocationRow) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO allocations (id, subscription_id, invoice_id, payment_id, amount, at) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO allocations (id, subscription_id, invoice_id, payment_id, amount, at, credit_note_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         vec![
             row.id.uuid().into(),
             row.subscription.uuid().into(),
@@ -231,6 +239,7 @@ pub async fn allocate(tx: &Tx, row: &AllocationRow) -> Result<(), StoreError> {
             row.payment.map_or(Uuid::nil(), Id::uuid).into(),
             row.amount.into(),
             micros(row.at).into(),
+            row.note.map_or(Uuid::nil(), Id::uuid).into(),
         ],
     )
     .await?;
@@ -243,7 +252,8 @@ pub async fn allocate(tx: &Tx, row: &AllocationRow) -> Result<(), StoreError> {
     Ok(())
 }
 
-const ALLOCATION: &str = "SELECT id, subscription_id, invoice_id, payment_id, amount, at FROM allocations";
+const ALLOCATION: &str =
+    "SELECT id, subscription_id, invoice_id, payment_id, amount, at, credit_note_id FROM allocations";
 
 pub(crate) fn allocation(row: &QueryResult) -> Result<AllocationRow, StoreError> {
     let payment: PaymentId = row.id("payment_id")?;
@@ -252,6 +262,7 @@ pub(crate) fn allocation(row: &QueryResult) -> Result<AllocationRow, StoreError>
         subscription: row.id("subscription_id")?,
         invoice: row.id("invoice_id")?,
         payment: Some(payment).filter(|id| !id.uuid().is_nil()),
+        note: Some(row.id("credit_note_id")?).filter(|id: &CreditNoteId| !id.uuid().is_nil()),
         amount: row.int("amount")?,
         at: row.instant("at")?,
     })

@@ -3,10 +3,15 @@
 //! Rows come out as they are stored, words as text: what a row may say is for the proof to judge, and a word that no
 //! code of ours writes is a difference with a row's name, not a row that cannot be read.
 
+mod credited;
 mod rows;
 mod trail;
 mod usage;
 
+pub use credited::{
+    CreditedProof, credit_note_lines, credit_notes, credited_counts, credited_difference, granted, personal_parts,
+    refunded_difference, refunds,
+};
 pub use rows::{
     BilledProof, ChargeProof, EntitlementProof, LineCharge, LineProof, LinkProof, PriceProof, PurchaseProof,
     TransferProof, allocations, charges, counters, currencies, entitlements_after, invoice_lines, invoices, links,
@@ -245,7 +250,10 @@ pub async fn transfer_without_charge(reads: &impl Reads) -> Result<Option<(Charg
              WHERE NOT EXISTS (SELECT 1 FROM charges c WHERE c.id = t.fact) \
              AND NOT EXISTS (SELECT 1 FROM invoices i WHERE i.id = t.fact) \
              AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = t.fact) \
-             AND NOT EXISTS (SELECT 1 FROM allocations a WHERE a.id = t.fact) ORDER BY t.fact, t.leg LIMIT 1",
+             AND NOT EXISTS (SELECT 1 FROM allocations a WHERE a.id = t.fact) \
+             AND NOT EXISTS (SELECT 1 FROM credit_notes n WHERE n.id = t.fact) \
+             AND NOT EXISTS (SELECT 1 FROM refunds f WHERE f.id = t.fact) \
+             AND NOT EXISTS (SELECT 1 FROM credits g WHERE g.id = t.fact) ORDER BY t.fact, t.leg LIMIT 1",
             vec![],
         )
         .await?;

@@ -50,6 +50,12 @@ impl Config {
             "seller.series",
             "must be at most 20 letters, digits, hyphens, underscores and slashes",
         );
+        must(
+            (1..=10).contains(&self.seller.credit_prefix.len())
+                && self.seller.credit_prefix.bytes().all(|b| b.is_ascii_alphanumeric()),
+            "seller.credit_prefix",
+            "must be 1 to 10 letters and digits",
+        );
         let mut rates = BTreeSet::new();
         let twice = |rate: &TaxRate| !rates.insert((rate.country.to_string(), rate.from));
         must(!self.tax.rates.iter().any(twice), "tax.rates", "hold two rates of one country from one day on");

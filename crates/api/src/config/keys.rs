@@ -90,6 +90,8 @@ pub struct Seller {
     pub tax_id: String,
     /// What invoice numbers begin with.
     pub series: String,
+    /// What stands before it in numbers of credit notes.
+    pub credit_prefix: String,
 }
 
 /// `[tax]`

@@ -2,23 +2,27 @@
 //!
 //! A billing address gets what invoices hold, no more: nothing of who bought, and no card.
 
-use super::letters::{Ahead, Declined, Invoice, Letter, Next, Overdue, Paid, Part, Receipt, Status, kept_lines, line};
+use super::letters::{
+    Ahead, CreditNote, Declined, Invoice, Letter, Next, Overdue, Paid, Part, Receipt, Status, kept_lines, line,
+};
 use crate::pages::locale::{self, Locale};
 use billing::dunning::Schedule;
 use billing::invoice::Document;
 use billing::payment::Provider;
 use billing::{PaymentMethod, Profile, SubscriptionStatus};
 use chrono::NaiveDate;
-use kernel::{Currency, InvoiceId, Money, PaymentId, SubscriptionId, SubscriptionRole};
+use kernel::{CreditNoteId, Currency, InvoiceId, Money, PaymentId, SubscriptionId, SubscriptionRole};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use store::invoices::{self, InvoiceRow};
 use store::mails::News;
 use store::subscriptions::{self, SubscriptionRow};
-use store::{Db, StoreError, payments};
+use store::{Db, StoreError, credit_notes, payments, refunds};
 
 /// Owners that are written to where there is no billing address.
 const OWNERS: usize = 10;
+/// Refunds of a credit note that are added up.
+const MOST_REFUNDS: i64 = 1_000;
 /// Role holders that are looked at for owners.
 const HOLDERS: i64 = 200;
 
@@ -54,6 +58,12 @@ impl Payer {
 #[derive(Deserialize)]
 struct Issued {
     invoice: InvoiceId,
+    subscription: SubscriptionId,
+}
+
+#[derive(Deserialize)]
+struct Credited {
+    credit_note: CreditNoteId,
     subscription: SubscriptionId,
 }
 
@@ -108,6 +118,7 @@ impl Desk {
     pub async fn compose(&self, news: &News) -> Result<Option<(Letter, Vec<String>)>, StoreError> {
         match news.kind.as_str() {
             "invoice.issued" => self.issued(facts(news)?).await,
+            "credit_note.issued" => self.credited(facts(news)?).await,
             "payment.received" => self.received(facts(news)?).await,
             "payment.declined" => self.declined(facts(news)?, news.at.date_naive()).await,
             "invoice.overdue" => self.overdue(facts(news)?).await,
@@ -145,6 +156,34 @@ impl Desk {
             Paid::Nothing => format!("Invoice {}: {}, nothing to pay", row.number, letter.total),
             Paid::Card | Paid::Transfer => format!("Invoice {}: {}, due {}", row.number, letter.open, letter.due_on),
         };
+        self.addressed(&payer, subject, &letter).await
+    }
+
+    async fn credited(&self, told: Credited) -> Result<Option<(Letter, Vec<String>)>, StoreError> {
+        let Some(row) = credit_notes::find(&self.db, told.credit_note).await? else { return Ok(None) };
+        let (payer, invoice) = (self.payer(told.subscription).await?, self.invoice(row.invoice).await?);
+        let refunds = refunds::of_note(&self.db, row.id, MOST_REFUNDS).await?;
+        let refunds = refunds.iter().filter(|refund| refund.state != "declined");
+        let refunded = refunds.fold(0_i64, |sum, refund| sum.saturating_add(refund.amount));
+        let credit = row.total.saturating_sub(row.reduced).saturating_sub(refunded);
+        let some = |minor: i64| (minor > 0).then(|| payer.money(minor));
+        let letter = CreditNote {
+            seller: line(&self.seller),
+            number: &row.number,
+            invoice: invoice.number,
+            payer: line(&payer.row.name),
+            reference: line(payer.profile.purchase_order.as_deref().unwrap_or_default()),
+            issued_on: locale::date(row.issued_on),
+            reason: line(&row.reason),
+            net: payer.money(row.net),
+            tax: payer.money(row.tax),
+            total: payer.money(row.total),
+            reduced: some(row.reduced),
+            refunded: some(refunded),
+            credit: some(credit),
+            link: format!("{}/invoices/{}", self.url, row.invoice),
+        };
+        let subject = format!("Credit note {}: {} on invoice {}", row.number, letter.total, letter.invoice);
         self.addressed(&payer, subject, &letter).await
     }
 

@@ -69,6 +69,26 @@ pub struct Part {
     pub total: String,
 }
 
+/// A credit note was issued.
+#[derive(Template)]
+#[template(path = "mail/credit_note.txt")]
+pub struct CreditNote<'a> {
+    pub seller: String,
+    pub number: &'a str,
+    pub invoice: String,
+    pub payer: String,
+    pub reference: String,
+    pub issued_on: String,
+    pub reason: String,
+    pub net: String,
+    pub tax: String,
+    pub total: String,
+    pub reduced: Option<String>,
+    pub refunded: Option<String>,
+    pub credit: Option<String>,
+    pub link: String,
+}
+
 /// A card was declined.
 #[derive(Template)]
 #[template(path = "mail/declined.txt")]

@@ -8,6 +8,7 @@ use super::wares::Tag;
 use crate::documents;
 use crate::extract::Query;
 use crate::problem::Problem;
+use crate::routes::credit_notes::credit_note;
 use crate::routes::invoices::{invoice, issued, page_of_next_bill};
 use crate::routes::paging::{self, PageQuery};
 use crate::routes::roles::Seen;
@@ -16,20 +17,25 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, ServiceConfig};
 use actix_web::{HttpResponse, get};
 use askama::Template;
-use kernel::{InvoiceId, Permission, Step};
+use kernel::{InvoiceId, Money, Permission, Step};
 use marketplace::bill::{Bill, Line};
+use marketplace::credit_note::as_bill;
 use marketplace::upcoming::From;
 use serde::Deserialize;
+use store::credit_notes;
 
 /// Invoices of a page.
 const ROWS: i64 = 25;
+
+/// Credit notes of an invoice on its page.
+const NOTES: i64 = 100;
 
 /// Lines of a bill on a page: with how each is worked out they are what makes it long.
 const LINES: i64 = 30;
 
 /// The routes of this file.
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(list).service(coming).service(show).service(document);
+    config.service(list).service(coming).service(show).service(document).service(note_document);
 }
 
 struct Row {
@@ -134,6 +140,16 @@ struct Part {
     net: String,
 }
 
+/// A credit note on an invoice.
+struct Note {
+    /// Where its PDF is.
+    pdf: String,
+    number: String,
+    day: String,
+    reason: String,
+    total: String,
+}
+
 #[derive(Template)]
 #[template(path = "invoice.html")]
 struct InvoicePage {
@@ -156,6 +172,10 @@ struct InvoicePage {
     tax: String,
     total: String,
     paid: String,
+    /// What its credit notes come to; empty for none.
+    credited: String,
+    /// Its credit notes, the newest first.
+    notes: Vec<Note>,
     open: String,
 }
 
@@ -184,7 +204,7 @@ async fn coming(
         None if whole && end < bill.in_all => format!("{here}?after={end}"),
         None => String::new(),
     };
-    shown(&state, &visitor, bill, seen.row.name, (after, more))
+    shown(&state, &visitor, bill, seen.row.name, (after, more), Vec::new())
 }
 
 #[get("/invoices/{id}")]
@@ -199,7 +219,15 @@ async fn show(
     let name = bill.parties.as_ref().map(|parties| parties.payer.name.clone()).unwrap_or_default();
     let end = after.saturating_add(count(&bill.lines));
     let more = if end < bill.in_all { format!("/invoices/{}?after={end}", row.id) } else { String::new() };
-    shown(&state, &visitor, bill, name, (after, more))
+    let notes = credit_notes::of_invoice(&state.db, row.id, None, NOTES).await.map_err(store_problem)?;
+    let notes = notes.into_iter().map(|row| Note {
+        pdf: format!("/credit-notes/{}/pdf", row.id),
+        number: row.number,
+        day: date(row.issued_on),
+        reason: row.reason,
+        total: visitor.locale.money(Money::new(row.total, row.currency)),
+    });
+    shown(&state, &visitor, bill, name, (after, more), notes.collect())
 }
 
 /// A document of an invoice, as a file.
@@ -208,6 +236,19 @@ async fn document(state: Data<State>, visitor: Visitor, path: Path<(String, Stri
     let (id, name) = path.into_inner();
     let format = documents::named(&name)?;
     documents::answer(issued(&state, &visitor.caller(), &id).await?, format).await
+}
+
+/// A document of a credit note, as a file.
+#[get("/credit-notes/{id}/{format}")]
+async fn note_document(
+    state: Data<State>,
+    visitor: Visitor,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (id, name) = path.into_inner();
+    let format = documents::named(&name)?;
+    let row = credit_note(&state, &visitor.caller(), &id).await?;
+    documents::answer(as_bill(&state.db, &row).await.map_err(store_problem)?, format).await
 }
 
 fn count(lines: &[Line]) -> i64 {
@@ -221,6 +262,7 @@ fn shown(
     bill: Bill,
     name: String,
     (after, more): (i64, String),
+    notes: Vec<Note>,
 ) -> Result<HttpResponse, Problem> {
     let locale = visitor.locale;
     let shown = count(&bill.lines);
@@ -253,6 +295,8 @@ fn shown(
         tax: locale.money(bill.tax),
         total: locale.money(bill.total),
         paid: locale.money(bill.paid),
+        notes,
+        credited: if bill.credited.is_zero() { String::new() } else { locale.money(bill.credited) },
         open: locale.money(bill.open),
         parts: parts(bill.lines, upcoming, locale),
         of_lines,

@@ -45,6 +45,8 @@ struct Row {
     url: String,
     went: Vec<(InvoiceId, String, String)>,
     credit: String,
+    /// What was paid back, and how it stands.
+    refunds: Vec<(String, Tag)>,
     amount: String,
 }
 
@@ -155,7 +157,21 @@ fn line(payment: Payment, visitor: &Visitor) -> Row {
             .map(|part| (part.invoice, part.number, locale.money(part.amount)))
             .collect(),
         credit: if payment.credit.is_zero() { String::new() } else { locale.money(payment.credit) },
+        refunds: payment
+            .refunds
+            .iter()
+            .map(|refund| (locale.money(refund.amount), refund_tag(&refund.state)))
+            .collect(),
         amount: locale.money(payment.amount),
+    }
+}
+
+/// How a refund stands.
+fn refund_tag(state: &str) -> Tag {
+    match state {
+        "refunded" => Tag::new("good", "paid back"),
+        "declined" => Tag::new("bad", "not paid back: credit again"),
+        _ => Tag::new("warn", "being paid back"),
     }
 }
 

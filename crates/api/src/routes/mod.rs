@@ -1,6 +1,7 @@
 //! The routes: each handler takes a request apart, makes one call and answers. No SQL, no arithmetic.
 
 pub mod checkouts;
+pub mod credit_notes;
 pub mod directory;
 pub mod docs;
 pub mod entitlements;
@@ -42,6 +43,7 @@ pub fn all(config: &mut ServiceConfig<'_>) {
     subscriptions::routes(config);
     invoices::routes(config);
     payments::routes(config);
+    credit_notes::routes(config);
     checkouts::routes(config);
     events::routes(config);
 }

@@ -7,6 +7,7 @@ use crate::extract::{Body, Query};
 use crate::months;
 use crate::problem::Problem;
 use crate::resuming;
+use crate::routes::credit_notes::Refund;
 use crate::routes::paging::{self, Page, PageQuery};
 use crate::routes::roles::Seen;
 use crate::routes::schema;
@@ -87,6 +88,11 @@ pub struct Payment {
     /// What stayed as credit when it came in, for later invoices.
     #[schema(value_type = schema::Money)]
     pub credit: Money,
+    /// What of it was paid back, or is being.
+    #[schema(value_type = schema::Money)]
+    pub refunded: Money,
+    /// How it was paid back, the oldest first; at most 100.
+    pub refunds: Vec<Refund>,
 }
 
 impl Payment {
@@ -104,6 +110,7 @@ impl Payment {
             let amount = Money::new(part.amount, row.currency);
             allocations.push(Allocation { invoice: part.invoice, number, amount });
         }
+        let refunds = Refund::of_payment(reads, row.id).await?;
         let some = |text: String| Some(text).filter(|text| !text.is_empty());
         Ok(Self {
             id: row.id,
@@ -119,6 +126,8 @@ impl Payment {
             at: rfc3339(row.asked_at),
             allocations,
             credit: Money::new(rest, row.currency),
+            refunded: Money::new(row.refunded, row.currency),
+            refunds,
         })
     }
 }

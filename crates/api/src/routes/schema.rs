@@ -324,7 +324,11 @@ pub struct Invoice {
     pub net: Money,
     pub tax: Money,
     pub total: Money,
+    /// What was paid of it, by money and credit.
     pub paid: Money,
+    /// What its credit notes come to.
+    pub credited: Money,
+    /// What is still to be paid.
     pub open: Money,
 }
 

@@ -15,7 +15,7 @@ use krilla::metadata::{DateTime, Metadata};
 use krilla::outline::{Outline, OutlineNode};
 use krilla::tagging::Tag;
 use krilla::{Document, SerializeSettings};
-use marketplace::bill::Bill;
+use marketplace::bill::{Bill, Corrects};
 use sheet::{Align, MARGIN, Part, Sheet, WIDTH};
 use std::num::NonZeroU16;
 
@@ -39,8 +39,8 @@ pub fn pdf(bill: &Bill) -> Result<Vec<u8>, Fault> {
     let mut sheet = Sheet::new(Fonts::new()?);
     let mut root = Part::new(Tag::Part);
     let mut outline = Outline::new();
-    let title =
-        bill.number.as_ref().map_or_else(|| "Next invoice, as it stands".to_owned(), |n| format!("Invoice {n}"));
+    let kind = if bill.corrects.is_some() { "Credit note" } else { "Invoice" };
+    let title = bill.number.as_ref().map_or_else(|| "Next invoice, as it stands".to_owned(), |n| format!("{kind} {n}"));
     heading(&mut sheet, &mut root, &mut outline, (&title, TITLE, 1));
     sheet.y += 600;
     parties(&mut sheet, &mut root, bill);
@@ -56,8 +56,12 @@ pub fn pdf(bill: &Bill) -> Result<Vec<u8>, Fault> {
     table::sums(&mut sheet, &mut root, bill);
     sheet.y += 1_400;
     keep(&mut sheet, 8_000);
-    heading(&mut sheet, &mut root, &mut outline, ("How to pay", HEADING, 2));
-    paragraph(&mut sheet, &mut root, &how_to_pay(bill), TEXT, (MARGIN, WIDTH));
+    let (head, text) = match &bill.corrects {
+        Some(corrects) => ("Why", why(corrects)),
+        None => ("How to pay", how_to_pay(bill)),
+    };
+    heading(&mut sheet, &mut root, &mut outline, (head, HEADING, 2));
+    paragraph(&mut sheet, &mut root, &text, TEXT, (MARGIN, WIDTH));
     let mut document = Document::new_with(SerializeSettings { configuration: conformity()?, ..Default::default() });
     document.set_metadata(metadata(bill, &title));
     document.set_outline(outline);
@@ -135,14 +139,19 @@ fn parties(sheet: &mut Sheet, root: &mut Part, bill: &Bill) {
         ];
     }
     let order = bill.parties.as_ref().and_then(|parties| parties.payer.profile.purchase_order.clone());
-    let mut facts =
-        vec![format!("Issued {}", words::date(bill.issued_on)), format!("For {}", words::month(bill.month))];
-    facts.push(format!("To be paid by {}", words::date(bill.due_on)));
+    let mut facts = vec![format!("Issued {}", words::date(bill.issued_on))];
+    if let Some(of) = &bill.corrects {
+        facts.push(format!("Corrects invoice {} of {}", of.number, words::date(of.issued_on)));
+    } else {
+        facts.push(format!("For {}", words::month(bill.month)));
+        facts.push(format!("To be paid by {}", words::date(bill.due_on)));
+    }
     facts.extend(order.map(|order| format!("Your reference {order}")));
+    let kind = if bill.corrects.is_some() { "Credit note" } else { "Invoice" };
     let (page, top) = (sheet.page(), sheet.y);
     let column = WIDTH / 3;
     let mut lowest = top;
-    for (at, (head, texts)) in (0..).zip([("From", from), ("To", to), ("Invoice", facts)]) {
+    for (at, (head, texts)) in (0..).zip([("From", from), ("To", to), (kind, facts)]) {
         // A column that went over the page has the next ones begin below it.
         if sheet.page() == page {
             sheet.y = top;
@@ -157,6 +166,14 @@ fn parties(sheet: &mut Sheet, root: &mut Part, bill: &Bill) {
         lowest = if sheet.page() == page { lowest.max(sheet.y) } else { sheet.y };
     }
     sheet.y = lowest;
+}
+
+fn why(of: &Corrects) -> String {
+    format!(
+        "{}\nWhat was open of invoice {} is owed no more by so much; what had been paid is paid back or kept as credit, which \
+         invoices use.",
+        of.reason, of.number
+    )
 }
 
 fn how_to_pay(bill: &Bill) -> String {

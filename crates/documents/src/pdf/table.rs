@@ -270,7 +270,13 @@ pub fn sums(sheet: &mut Sheet, root: &mut Part, bill: &Bill) {
     if !bill.paid.is_zero() {
         rows.push(("Paid or credited", bill.paid, TEXT));
     }
-    rows.push(("Open", bill.open, BOLD));
+    let settled = bill.total.checked_sub(bill.open).and_then(|settled| settled.checked_sub(bill.paid));
+    if let Some(reduced) = settled.ok().filter(|reduced| reduced.minor() > 0) {
+        rows.push(("Taken off by credit notes", reduced, TEXT));
+    }
+    if bill.corrects.is_none() {
+        rows.push(("Open", bill.open, BOLD));
+    }
     let mut table = Part::new(Tag::Table.with_summary(Some("What it comes to".into())));
     let mut body = Part::new(Tag::TBody);
     for (name, money, style) in rows {

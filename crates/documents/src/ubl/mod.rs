@@ -17,10 +17,14 @@ use xml::Xml;
 const CUSTOMIZATION: &str = "urn:cen.eu:en16931:2017";
 /// A commercial invoice (UNTDID 1001).
 const INVOICE: &str = "380";
+/// A credit note (UNTDID 1001).
+const CREDIT_NOTE: &str = "381";
 /// How it is paid is agreed outside of this document (UNTDID 4461).
 const NOT_DEFINED: &str = "1";
 /// One (UN/ECE Recommendation 20).
 const ONE: &str = "C62";
+/// How a credit note is settled.
+const TERMS: &str = "Taken off what was open of the invoice; what had been paid is paid back or kept as credit.";
 /// Most decimals of an amount.
 const DECIMALS: u32 = 2;
 
@@ -103,7 +107,8 @@ pub fn ubl(bill: &Bill) -> Result<Vec<u8>, Fault> {
     }
     let in_scope = seller.vat.is_some();
     let mut xml = Xml::new();
-    xml.root("Invoice", |xml| {
+    let note = bill.corrects.is_some();
+    xml.root(if note { "CreditNote" } else { "Invoice" }, |xml| {
         head(xml, bill, number)?;
         party(xml, "cac:AccountingSupplierParty", &seller, in_scope)?;
         party(xml, "cac:AccountingCustomerParty", &payer, in_scope)?;
@@ -111,9 +116,12 @@ pub fn ubl(bill: &Bill) -> Result<Vec<u8>, Fault> {
             xml.text("cbc:PaymentMeansCode", NOT_DEFINED)?;
             xml.text("cbc:PaymentID", number)
         })?;
+        if note {
+            xml.within("cac:PaymentTerms", |xml| xml.text("cbc:Note", TERMS))?;
+        }
         taxes(xml, bill, in_scope)?;
         totals(xml, bill)?;
-        (1_usize..).zip(&bill.lines).try_for_each(|(place, line)| invoice_line(xml, place, line, in_scope))
+        (1_usize..).zip(&bill.lines).try_for_each(|(place, line)| billed_line(xml, (place, line), in_scope, note))
     })?;
     Ok(xml.finish())
 }
@@ -122,12 +130,27 @@ fn head(xml: &mut Xml, bill: &Bill, number: &str) -> Result<(), Fault> {
     xml.text("cbc:CustomizationID", CUSTOMIZATION)?;
     xml.text("cbc:ID", number)?;
     xml.text("cbc:IssueDate", &bill.issued_on.to_string())?;
-    xml.text("cbc:DueDate", &bill.due_on.to_string())?;
-    xml.text("cbc:InvoiceTypeCode", INVOICE)?;
+    match &bill.corrects {
+        Some(corrects) => {
+            xml.text("cbc:CreditNoteTypeCode", CREDIT_NOTE)?;
+            xml.text("cbc:Note", &corrects.reason)?;
+        }
+        None => {
+            xml.text("cbc:DueDate", &bill.due_on.to_string())?;
+            xml.text("cbc:InvoiceTypeCode", INVOICE)?;
+        }
+    }
     xml.text("cbc:DocumentCurrencyCode", bill.total.currency().code())?;
     let order = bill.parties.as_ref().and_then(|parties| parties.payer.profile.purchase_order.as_deref());
     let order = order.map(str::trim).filter(|order| !order.is_empty());
-    order.map_or(Ok(()), |order| xml.within("cac:OrderReference", |xml| xml.text("cbc:ID", order)))
+    order.map_or(Ok(()), |order| xml.within("cac:OrderReference", |xml| xml.text("cbc:ID", order)))?;
+    let Some(of) = &bill.corrects else { return Ok(()) };
+    xml.within("cac:BillingReference", |xml| {
+        xml.within("cac:InvoiceDocumentReference", |xml| {
+            xml.text("cbc:ID", &of.number)?;
+            xml.text("cbc:IssueDate", &of.issued_on.to_string())
+        })
+    })
 }
 
 fn party(xml: &mut Xml, role: &str, party: &Party, in_scope: bool) -> Result<(), Fault> {
@@ -207,13 +230,15 @@ fn totals(xml: &mut Xml, bill: &Bill) -> Result<(), Fault> {
 }
 
 /// One unit at the net amount; a credit is minus one, for a price is never below zero.
-fn invoice_line(xml: &mut Xml, place: usize, line: &Line, in_scope: bool) -> Result<(), Fault> {
+fn billed_line(xml: &mut Xml, (place, line): (usize, &Line), in_scope: bool, note: bool) -> Result<(), Fault> {
+    let (element, quantity) =
+        if note { ("cac:CreditNoteLine", "cbc:CreditedQuantity") } else { ("cac:InvoiceLine", "cbc:InvoicedQuantity") };
     let category = Category::of(&line.tax_rate, in_scope);
     let below = line.amount.minor() < 0;
     let price = if below { line.amount.checked_neg().map_err(Fault::written)? } else { line.amount };
-    xml.within("cac:InvoiceLine", |xml| {
+    xml.within(element, |xml| {
         xml.text("cbc:ID", &place.to_string())?;
-        xml.with("cbc:InvoicedQuantity", ("unitCode", ONE), if below { "-1" } else { "1" })?;
+        xml.with(quantity, ("unitCode", ONE), if below { "-1" } else { "1" })?;
         xml.money("cbc:LineExtensionAmount", line.amount)?;
         period(xml, line.month)?;
         xml.within("cac:Item", |xml| {

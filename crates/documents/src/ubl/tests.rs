@@ -87,3 +87,21 @@ fn what_lacks_is_named() {
     assert_eq!(lacking(&bare), ["/number"]);
     assert_eq!(lacking(&bill("EUR", &[])), ["/lines"]);
 }
+
+/// a credit note names its invoice and says why; its amounts are above zero.
+#[test]
+fn r_43_a_credit_note() {
+    let mut note = bill("EUR", &[("A", "x", 1_001, "19"), ("A", "y", 333, "7")]);
+    note.corrects = Some(marketplace::bill::Corrects {
+        number: "P-2018-000001".into(),
+        issued_on: kernel::parse_date("2018-05-01").unwrap(),
+        reason: "Out for <two> days".into(),
+    });
+    note.number = Some("CN-P-2018-000001".into());
+    let text = written("credit-note", &note);
+    for words in ["CreditNoteTypeCode>381<", "CN-P-2018-000001", "InvoiceDocumentReference", "Out for &lt;two&gt; days"]
+    {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
+    assert!(!text.contains("DueDate") && !text.contains("InvoiceLine"), "{text}");
+}

@@ -103,7 +103,9 @@ pub async fn sums(tx: &Tx, seen: &Seen) -> Result<(), VerifyError> {
         let stored = found.map(|place| debited.swap_remove(place).1).unwrap_or_default();
         let shown = |minor: i128, currency: Currency| written(minor, currency.digits());
         let name = format!("to unbilled accounts in {currency}");
-        Row("transfers", &name).same("sum", shown(stored.into(), *currency), shown(*minor, *currency))?;
+        // A credit note's mirror of the invoice debits them too.
+        let minor = *minor + seen.credited.get(currency).copied().unwrap_or_default();
+        Row("transfers", &name).same("sum", shown(stored.into(), *currency), shown(minor, *currency))?;
     }
     if let Some((currency, minor)) = debited.first() {
         let name = format!("to unbilled accounts in {currency}");

@@ -41,10 +41,13 @@ struct Issued {
 
 /// What one rate applies to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct TaxTold {
-    rate: String,
-    net: i64,
-    tax: i64,
+pub struct TaxTold {
+    /// Percent; empty for none.
+    pub rate: String,
+    /// Sum of the lines, minor units.
+    pub net: i64,
+    /// Tax on it, minor units.
+    pub tax: i64,
 }
 
 /// Proves all invoices by their events; how many there are.
@@ -83,7 +86,7 @@ pub async fn prove(tx: &Tx, counts: &Counts, seen: &mut Seen) -> Result<i64, Ver
         return Err(Row("invoices", &"").differs(counts.invoices.to_string(), facts).into());
     }
     Row("invoice_lines", &"").same("number of lines", counts.invoice_lines, lines)?;
-    gapless(tx, numbers).await?;
+    gapless(tx, numbers, ("invoice", "invoices")).await?;
     Ok(proven)
 }
 
@@ -99,22 +102,28 @@ fn bill(told: &Issued) -> Billed<'_> {
     }
 }
 
-/// Numbers of a series and year are 1 to the counter's last, each once.
-async fn gapless(tx: &Tx, numbers: BTreeMap<String, Vec<i64>>) -> Result<(), VerifyError> {
-    let mut counters: BTreeMap<String, i64> = proof::counters(tx).await?.into_iter().collect();
+/// Numbers of a series and year are 1 to the last of the counter of their kind, each once.
+pub async fn gapless(
+    tx: &Tx,
+    numbers: BTreeMap<String, Vec<i64>>,
+    (kind, table): (&str, &'static str),
+) -> Result<(), VerifyError> {
+    let of_kind = |name: &str| name.split('/').next() == Some(kind);
+    let counters = proof::counters(tx).await?.into_iter().filter(|(name, _)| of_kind(name));
+    let mut counters: BTreeMap<String, i64> = counters.collect();
     for (series, mut counts) in numbers {
         counts.sort_unstable();
         if let Some((expected, count)) = (1..).zip(&counts).find(|(expected, count)| *expected != **count) {
             let name = format!("number {series}-{expected:06}");
-            return Err(Row("invoices", &name).differs(format!("{series}-{count:06}"), "no gap and none twice").into());
+            return Err(Row(table, &name).differs(format!("{series}-{count:06}"), "no gap and none twice").into());
         }
         let (begin, year) = series.rsplit_once('-').unwrap_or(("", &series));
-        let name = format!("invoice/{begin}/{year}");
+        let name = format!("{kind}/{begin}/{year}");
         let last = counters.remove(&name).unwrap_or_default();
         Row("counters", &name).same("last", last, i64::try_from(counts.len()).unwrap_or(i64::MAX))?;
     }
     match counters.into_iter().next() {
-        Some((name, last)) => Err(Row("counters", &name).differs(format!("last {last}"), "no invoice").into()),
+        Some((name, last)) => Err(Row("counters", &name).differs(format!("last {last}"), "no such number").into()),
         None => Ok(()),
     }
 }

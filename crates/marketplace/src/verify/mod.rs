@@ -8,6 +8,7 @@
 
 mod chain;
 mod checker;
+mod credited;
 mod days;
 mod evidence;
 mod extra;
@@ -193,7 +194,8 @@ async fn prove(tx: &Tx, checkpoint_key: &[u8; 32], platform_publisher: &str) -> 
     let shop = Shop::prove(tx, platform_publisher).await?;
     let mut seen = replay_all(tx, &shop, counts.entitlements).await?;
     let invoices = invoice::prove(tx, &counts, &mut seen).await?;
-    let payments = payment::prove(tx, &counts, &mut seen).await?;
+    let credited = credited::prove(tx, &mut seen).await?;
+    let payments = payment::prove(tx, &counts, &mut seen, credited).await?;
     extra::none(tx, &counts, &seen).await?;
     proof::look_up(tx, false).await?;
     extra::sums(tx, &seen).await?;
@@ -221,6 +223,8 @@ struct Seen {
     links: i64,
     usage: i64,
     charged: BTreeMap<Currency, i128>,
+    /// Nets of credit notes by currency, minor units.
+    credited: BTreeMap<Currency, i128>,
 }
 
 /// Replays the events of all organizations, and proves what they have.

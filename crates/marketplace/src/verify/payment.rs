@@ -9,6 +9,7 @@ use store::Tx;
 use store::payments::{AllocationRow, PaymentRow};
 use store::proof::{self, Counts, Fact, TransferProof};
 
+use super::credited::Credited;
 use super::told::read;
 use super::{Difference, PAGE, Row, Seen, VerifyError};
 
@@ -130,9 +131,14 @@ impl Sums {
 ///
 /// # Errors
 /// The first row that is not what the facts say.
-pub async fn prove(tx: &Tx, counts: &Counts, seen: &mut Seen) -> Result<i64, VerifyError> {
+pub async fn prove(
+    tx: &Tx,
+    counts: &Counts,
+    seen: &mut Seen,
+    Credited { credit, allocations, .. }: Credited,
+) -> Result<i64, VerifyError> {
     let mut last = EventId::from_uuid(uuid::Uuid::nil());
-    let mut sums = Sums::default();
+    let mut sums = Sums { credit, allocations, ..Sums::default() };
     loop {
         let page = proof::facts_of_none(tx, last, PAGE).await?;
         let Some(end) = page.last() else { break };
@@ -168,7 +174,7 @@ pub async fn prove(tx: &Tx, counts: &Counts, seen: &mut Seen) -> Result<i64, Ver
     Ok(sums.payments)
 }
 
-/// What payers have as credit is what they paid too much, less what was used.
+/// What payers have as credit is what they paid too much or were credited, less what was used and paid back.
 async fn credits(tx: &Tx, mut told: BTreeMap<SubscriptionId, i128>) -> Result<(), VerifyError> {
     for (payer, credit) in proof::credits(tx).await? {
         let sum = told.remove(&payer).unwrap_or_default();
@@ -269,6 +275,7 @@ impl Found {
                 subscription: told.subscription,
                 invoice: part.invoice,
                 payment: Some(told.payment),
+                note: None,
                 amount: part.amount,
                 at: kernel::from_micros(fact.at),
             };
@@ -291,6 +298,7 @@ impl Found {
             subscription: told.subscription,
             invoice: told.invoice,
             payment: None,
+            note: None,
             amount: told.amount,
             at: kernel::from_micros(fact.at),
         };
