@@ -290,6 +290,7 @@ async fn one_tampered_row_is_found(app: &App) {
     pays_by(&sue, &other, "tok_ok").await;
     // Credit is used, the rest comes in two parts, and there is credit again.
     transfers(&olga, &payer, "2.00", "T-2").await;
+    credited(&ada, &olga, &payer, json!({"reason": "w"})).await;
     transfers(&olga, &payer, "900.00", "T-3").await;
     // Of what was billed some is credited: what was open, and what is paid back and refused.
     credited(&sue, &olga, &other, json!({"reason": "x", "refund": true})).await;
