@@ -324,6 +324,8 @@ async fn issue(
     let order = body.0.parse(of.currency)?;
     let by = By::of(&caller, &request);
     let (answer, note) = write(&state, "issue-credit-note", &by, async |tx, act| {
+        // Held first: whoever waited for the same key finds its answer, and not that nothing is left.
+        collection::held(tx, of.subscription).await?;
         if let Some(earlier) = keyed.earlier(tx).await? {
             return Ok((earlier, None));
         }
@@ -386,15 +388,13 @@ pub fn note_problem(fault: &NoteFault, currency: Currency) -> Problem {
     let at = |place: usize, member: &str| format!("/lines/{place}/{member}");
     match fault {
         NoteFault::Lines(LineFault::NoSuchLine(place)) => {
-            Problem::invalid(&at(*place, "charge"), "is on no line of this invoice")
+            Problem::invalid(at(*place, "charge"), "is on no line of this invoice")
         }
-        NoteFault::Lines(LineFault::Twice(place)) => Problem::invalid(&at(*place, "charge"), "stands twice"),
+        NoteFault::Lines(LineFault::Twice(place)) => Problem::invalid(at(*place, "charge"), "stands twice"),
         NoteFault::Lines(LineFault::NotPositive(place)) => {
-            Problem::invalid(&at(*place, "amount/amount"), "must be more than 0")
+            Problem::invalid(at(*place, "amount/amount"), "must be more than 0")
         }
-        NoteFault::Lines(LineFault::TooMuch(place, rest)) => {
-            Problem::invalid(&at(*place, "amount/amount"), left(*rest))
-        }
+        NoteFault::Lines(LineFault::TooMuch(place, rest)) => Problem::invalid(at(*place, "amount/amount"), left(*rest)),
         NoteFault::Lines(LineFault::Nothing) => Problem::invalid("/lines", "leave nothing to credit on this invoice"),
         NoteFault::Reference => Problem::invalid(
             "/refund_reference",
