@@ -24,6 +24,7 @@ mod quotes;
 mod reading;
 mod rights;
 mod search;
+mod simulate;
 mod stripe;
 mod usage;
 mod verify;

@@ -35,6 +35,13 @@ pub struct Played {
     pub digest: String,
 }
 
+impl std::fmt::Display for Played {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { steps, invoices, kills, digest } = self;
+        write!(f, "{steps} steps, {invoices} invoices, {kills} processes killed\nhistory: {digest}")
+    }
+}
+
 /// What became of a history: it held, or what must not be, after which step.
 pub type Outcome = Result<Played, (usize, Flaw)>;
 
@@ -47,7 +54,8 @@ pub async fn play(seed: u64, steps: &[Step], url: String, config: Config) -> Res
     let mut history = Sha256::new();
     let mut outcome = Ok(());
     for (place, step) in steps.iter().enumerate() {
-        let came = one(&mut market, place, step).await?;
+        // What fails although no process was killed must not be either.
+        let came = one(&mut market, place, step).await.unwrap_or_else(|fault| Err(format!("{fault:#}")));
         let held = match came {
             Ok(word) => {
                 history.update(format!("{place} {step}: {word}\n"));
@@ -467,6 +475,7 @@ impl Market {
         let process = &self.process;
         let schedule = crate::app::schedule(&self.config);
         collecting::Work::new(process.db.clone(), process.till.clone(), process.providers.clone(), schedule, self.now())
+            .one_by_one()
     }
 
     /// Who pays again has in the model what was suspended.
