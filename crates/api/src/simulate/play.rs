@@ -25,6 +25,20 @@ use store::{Actor, NewEvent, StoreError, audit, invoices, subscriptions};
 /// How many steps go by between two runs of the whole `verify`.
 const VERIFY_EVERY: usize = 100;
 
+/// Does something of the product until a living process answered: what was asked of a killed one is asked again.
+macro_rules! until_answered {
+    ($market:expr, $work:expr) => {
+        loop {
+            let answered = $work.await;
+            if !$market.process.is_killed() {
+                break answered;
+            }
+            $market.revive().await?;
+        }
+    };
+}
+pub(super) use until_answered;
+
 /// What came of a history that held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Played {
@@ -92,7 +106,7 @@ async fn looked(market: &mut Market, history: &mut Sha256, place: usize) -> Look
     }
     let held = watch::all(market).await?;
     if held.is_ok() && place % VERIFY_EVERY == VERIFY_EVERY - 1 {
-        return watch::proven(market).await;
+        return until_answered!(market, watch::proven(market));
     }
     Ok(held)
 }
@@ -123,20 +137,6 @@ async fn one(market: &mut Market, place: usize, step: &Step) -> Came {
         }
     }
 }
-
-/// Does something of the product until a living process answered: what was asked of a killed one is asked again.
-macro_rules! until_answered {
-    ($market:expr, $work:expr) => {
-        loop {
-            let answered = $work.await;
-            if !$market.process.is_killed() {
-                break answered;
-            }
-            $market.revive().await?;
-        }
-    };
-}
-pub(super) use until_answered;
 
 impl Market {
     /// Another process goes on where one was killed.
