@@ -27,7 +27,7 @@ mod visitor;
 pub use actor::{Actor, Billing, body_of, items_of, lines_of};
 pub use answer::Answer;
 pub use app::{App, Options};
-pub use binary::repository;
+pub use binary::{purser, repository};
 pub use database::{Database, Db};
 pub use forward::Forwarder;
 pub use futures_util::future::join_all;

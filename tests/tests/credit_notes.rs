@@ -346,8 +346,9 @@ async fn r_24_taxes_are_mirrored_exactly(app: &App) {
     let given: i64 =
         given.map(|tax| tax.as_str().expect("an amount").replace('.', "").parse::<i64>().expect("cents")).sum();
     assert_eq!(given, 809, "{taxes:?} {rest}");
-    let left = "SELECT count(*) FROM (SELECT a, sum(n) AS n FROM (SELECT debit AS a, amount AS n FROM transfers UNION ALL \
-         SELECT credit, -amount FROM transfers) x WHERE a NOT LIKE 'goodwill%' GROUP BY a HAVING sum(n) <> 0) y";
+    // What was earned of April by the time of the note is taken back in May (R-45), so an offer's revenue counts with what is deferred.
+    let left = "SELECT count(*) FROM (SELECT a, sum(n) AS n FROM (SELECT replace(debit, 'deferred_', '') AS a, amount AS n \
+         FROM transfers UNION ALL SELECT replace(credit, 'deferred_', ''), -amount FROM transfers) x WHERE a NOT LIKE 'goodwill%' GROUP BY a HAVING sum(n) <> 0) y";
     assert_eq!(app.database.number(left).await, 0, "every account is back at nothing");
 }
 

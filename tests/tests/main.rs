@@ -30,6 +30,7 @@ mod reading;
 mod resume;
 mod rights;
 mod search;
+mod simulate;
 mod stripe;
 mod taxes;
 mod undo;

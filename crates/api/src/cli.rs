@@ -82,6 +82,9 @@ pub enum Command {
         /// How long it is.
         #[arg(long, value_name = "Y", default_value_t = 1)]
         years: u32,
+        /// Decisions alone, without a database, jobs and payments.
+        #[arg(long)]
+        pure: bool,
     },
     /// Write all of the database into a new file, also while serving; the secret file is to be kept besides.
     Backup {
@@ -184,7 +187,8 @@ mod tests {
             ("renew", Command::Renew { until: None }),
             ("renew --until 2018-05-01", Command::Renew { until: chrono::NaiveDate::from_ymd_opt(2018, 5, 1) }),
             ("verify", Command::Verify),
-            ("simulate --seed 7 --years 2", Command::Simulate { seed: 7, years: 2 }),
+            ("simulate --seed 7 --years 2", Command::Simulate { seed: 7, years: 2, pure: false }),
+            ("simulate --seed 7 --pure", Command::Simulate { seed: 7, years: 1, pure: true }),
             ("backup b.purser", Command::Backup { file: "b.purser".into() }),
             ("restore b.purser", Command::Restore { file: "b.purser".into() }),
             ("move --to sqlite://b.db", Command::Move { to: "sqlite://b.db".into() }),

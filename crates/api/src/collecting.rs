@@ -50,6 +50,7 @@ pub struct Work {
     pub schedule: Schedule,
     /// The present instant.
     pub now: Timestamp,
+    at_once: usize,
 }
 
 impl fmt::Debug for Work {
@@ -61,7 +62,12 @@ impl fmt::Debug for Work {
 impl Work {
     /// At `now`.
     pub const fn new(db: Db, till: Till, providers: Providers, schedule: Schedule, now: Timestamp) -> Self {
-        Self { db, till, providers, schedule, now }
+        Self { db, till, providers, schedule, now, at_once: AT_ONCE }
+    }
+
+    /// The same, an invoice after the other, so that what happens happens in one order.
+    pub fn one_by_one(self) -> Self {
+        Self { at_once: 1, ..self }
     }
 
     /// In a server, at its present instant.
@@ -102,7 +108,7 @@ pub async fn run(work: &Work) -> Result<Collected, StoreError> {
         let Some(last) = due.last() else { break };
         after = last.next_on.map(|day| (day, last.id));
         done.invoices = done.invoices.saturating_add(u64::try_from(due.len()).unwrap_or(0));
-        let mut working = stream::iter(&due).map(|invoice| one(work, invoice)).buffer_unordered(AT_ONCE);
+        let mut working = stream::iter(&due).map(|invoice| one(work, invoice)).buffer_unordered(work.at_once);
         while let Some(came) = working.next().await {
             match came {
                 Ok(()) => {}

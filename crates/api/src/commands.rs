@@ -59,9 +59,9 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Fault> {
         }
         Command::Explain { id } => explain_fact(&config, &id).await,
         Command::Verify => prove(&config).await,
-        Command::Simulate { seed, years } => {
+        Command::Simulate { seed, years, pure } => {
             // On a runtime of its own, in which what happens at once happens in one order.
-            tokio::task::spawn_blocking(move || simulate::run(seed, years, &config)).await?
+            tokio::task::spawn_blocking(move || simulate::run(seed, years, (!pure).then_some(&config))).await?
         }
         Command::Backup { file } => backup::backup(&config, &file).await,
         Command::Restore { file } => backup::restore(&config, &file).await,

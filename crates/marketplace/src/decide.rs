@@ -132,7 +132,8 @@ pub fn price(book: &Book, order: &Order, standing: &Standing, now: Timestamp) ->
         if let Ask::Quantity { from: Some(from), .. } = ask {
             changed_since |= *from != before.next;
         }
-        let line = decide_line(offer, before, ask, place, currency, now)?;
+        let pays = payment.payer().is_none_or(|payer| payer.status.pays());
+        let line = decide_line(offer, before, ask, place, (currency, pays), now)?;
         if grows(&line) || matches!(payment, Payment::WillLink(_) | Payment::WillCreate(..)) {
             needs.push(need(&book.policy, &line.offer, currency, country));
         }
@@ -308,7 +309,7 @@ fn decide_line(
     before: EntitlementRow,
     ask: &Ask,
     place: usize,
-    currency: Currency,
+    (currency, pays): (Currency, bool),
     now: Timestamp,
 ) -> Result<Line, Refusal> {
     let metered_offer = offer.definition.kind == OfferKind::LoadTesting;
@@ -342,6 +343,8 @@ fn decide_line(
             after.next = *total;
         }
     }
+    // What is suspended stays so, however much less of it is wanted; more of it is refused for the payer's sake.
+    let suspended = !pays && after.next <= before.next;
     let mut basis = None;
     let mut charged_now = zero(currency);
     let mut renewal = zero(currency);
@@ -350,7 +353,7 @@ fn decide_line(
         let next_first = after.month.next().first_day();
         let at_renewal = offer.price_on(currency, next_first).ok_or_else(mismatch)?;
         renewal = Money::from_exact(&at_renewal.price.total(after.next), currency).map_err(too_large)?;
-        if after.next > before.committed {
+        if after.next > before.committed && !suspended {
             let units = (before.committed, after.next);
             let more = increase(&offer, &mut after, units, currency, now).map_err(too_large)?;
             let computed = more.ok_or_else(mismatch)?;
@@ -358,7 +361,9 @@ fn decide_line(
             basis = Some(computed);
         }
     }
-    after.committed = after.committed.max(after.next);
+    if !suspended {
+        after.committed = after.committed.max(after.next);
+    }
     Ok(Line { offer, before, after, basis, now: charged_now, renewal })
 }
 

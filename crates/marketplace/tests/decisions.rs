@@ -310,6 +310,23 @@ fn undo_ends_at_the_months_turn() {
     assert_eq!(shop.buy(&[(USERS, 11)]).unwrap()["undo_until"], "2018-05-03T20:00:00Z");
 }
 
+/// who cannot pay may want less of what is suspended, and neither gets nor is charged any of it.
+#[test]
+fn less_of_what_is_suspended_stays_suspended() {
+    let mut shop = Shop::new("2018-04-15T10:00:00Z", true);
+    shop.buy(&[(USERS, 10)]).unwrap();
+    shop.book.payers.get_mut(&id::<SubscriptionId>(2)).unwrap().payer.status = SubscriptionStatus::PastDue;
+    shop.now = at("2018-05-03T10:00:00Z");
+    let (month, now) = (kernel::Month::of(shop.now), shop.now);
+    marketplace::turn::turn(&mut shop.book, id(1), month, now, &mut shop.ids);
+    for total in [10, 4, 0] {
+        let bought = shop.buy(&[(USERS, total)]).unwrap();
+        let held = shop.held(USERS).unwrap();
+        assert_eq!((held.committed, held.next, held.charged, minor(&bought["now"]["net"])), (0, total, 0, 0));
+    }
+    assert!(shop.buy(&[(USERS, 1)]).is_err());
+}
+
 proptest! {
     /// many small increases in a day cost what one costs, in every model of the catalogue.
     #[test]

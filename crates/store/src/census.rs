@@ -58,15 +58,15 @@ pub async fn allocated(reads: &impl Reads) -> Result<BTreeMap<InvoiceId, i64>, S
     rows.iter().map(|row| Ok((row.id("invoice_id")?, row.int("amount")?))).collect()
 }
 
-/// What the simulated provider took, by the invoice that it was asked for, minor units.
+/// What the simulated provider took of each payer, minor units.
 ///
 /// # Errors
 /// As [`StoreError`] says.
-pub async fn taken(reads: &impl Reads) -> Result<BTreeMap<InvoiceId, i64>, StoreError> {
-    let sql = "SELECT p.invoice_id, CAST(SUM(s.amount) AS BIGINT) AS amount \
-               FROM simulated_payments s JOIN payments p ON p.id = s.payment_id WHERE s.taken GROUP BY p.invoice_id";
+pub async fn taken(reads: &impl Reads) -> Result<BTreeMap<SubscriptionId, i64>, StoreError> {
+    let sql = "SELECT p.subscription_id, CAST(SUM(s.amount) AS BIGINT) AS amount \
+               FROM simulated_payments s JOIN payments p ON p.id = s.payment_id WHERE s.taken GROUP BY p.subscription_id";
     let rows = reads.rows(sql, vec![]).await?;
-    rows.iter().map(|row| Ok((row.id("invoice_id")?, row.int("amount")?))).collect()
+    rows.iter().map(|row| Ok((row.id("subscription_id")?, row.int("amount")?))).collect()
 }
 
 /// Payments of which provider and books say something different; those whose outcome is still being found out are not.

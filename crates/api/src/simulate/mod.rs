@@ -6,6 +6,7 @@ mod model;
 mod plan;
 mod play;
 mod process;
+mod pure;
 mod shrink;
 mod time;
 mod wares;
@@ -18,44 +19,49 @@ use play::Outcome;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use watch::Flaw;
 
 /// How long a failing history is made shorter.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Simulates a seed's years and says what came of it.
-pub fn run(seed: u64, years: u32, config: &Config) -> Result<ExitCode, Fault> {
+/// Simulates a seed's years and says what came of it; without a configuration decisions alone.
+pub fn run(seed: u64, years: u32, config: Option<&Config>) -> Result<ExitCode, Fault> {
     let steps = plan::steps(seed, years);
     let mut room = Room::make(seed)?;
+    let mut play = |steps: &[Step]| match config {
+        Some(config) => Ok(room.play(seed, steps, config)?.map(|played| played.to_string())),
+        None => Ok(pure::play(seed, steps)?.map(|decided| format!("{} steps, {decided} decisions", steps.len()))),
+    };
     let begun = Instant::now();
-    let outcome = room.play(seed, &steps, config)?;
-    let took = begun.elapsed();
-    match outcome {
+    let outcome: Result<String, (usize, Flaw)> = play(&steps)?;
+    let took = begun.elapsed().as_millis().max(1);
+    let (last, flaw) = match outcome {
         Ok(played) => {
-            println!(
-                "everything held: {years} years of {ORGANIZATIONS} organizations, {} steps, {} invoices, {} processes killed",
-                played.steps, played.invoices, played.kills
-            );
-            println!("history: {}", played.digest);
-            let years = u128::from(years) * u128::try_from(ORGANIZATIONS)? * 1_000_000;
-            let rate = years / took.as_millis().max(1);
-            println!("took {} ms: {}.{:03} organization-years a second", took.as_millis(), rate / 1_000, rate % 1_000);
-            Ok(ExitCode::SUCCESS)
+            println!("everything held: {years} years of {ORGANIZATIONS} organizations, {played}");
+            let rate = u128::from(years) * u128::try_from(ORGANIZATIONS)? * 1_000_000 / took;
+            println!("took {took} ms: {}.{:03} organization-years a second", rate / 1_000, rate % 1_000);
+            return Ok(ExitCode::SUCCESS);
         }
-        Err((last, flaw)) => {
-            println!("seed {seed} fails after {} of {} steps: {flaw}", last.saturating_add(1), steps.len());
-            let steps: Vec<Step> = steps.into_iter().take(last.saturating_add(1)).collect();
-            let shortest = room.shortest(seed, steps, config);
-            println!("the shortest history found that fails:");
-            for (place, step) in (1_usize..).zip(&shortest) {
-                println!("{place:4}  {step}");
-            }
-            if let Ok(Err((_, flaw))) = room.play(seed, &shortest, config) {
-                println!("      {flaw}");
-            }
-            println!("again: purser simulate --seed {seed} --years {years}");
-            Ok(ExitCode::FAILURE)
+        Err(failed) => failed,
+    };
+    println!("seed {seed} fails after {} of {} steps: {flaw}", last.saturating_add(1), steps.len());
+    let steps: Vec<Step> = steps.into_iter().take(last.saturating_add(1)).collect();
+    let mut flaw = flaw;
+    let shortest = shrink::shrink(steps, PATIENCE, &mut |steps| match play(steps) {
+        Ok(Err((last, found))) => {
+            flaw = found;
+            Some(last)
         }
+        Ok(Ok(_)) | Err::<_, Fault>(_) => None,
+    });
+    println!("the shortest history found that fails:");
+    for (place, step) in (1_usize..).zip(&shortest) {
+        println!("{place:4}  {step}");
     }
+    println!("      {flaw}");
+    let pure = if config.is_some() { "" } else { " --pure" };
+    println!("again: purser simulate --seed {seed} --years {years}{pure}");
+    Ok(ExitCode::FAILURE)
 }
 
 /// A folder of databases, each for one history; gone at the end.
@@ -86,13 +92,6 @@ impl Room {
             let _ = std::fs::remove_file(file.with_extension(end));
         }
         outcome
-    }
-
-    fn shortest(&mut self, seed: u64, steps: Vec<Step>, config: &Config) -> Vec<Step> {
-        shrink::shrink(steps, PATIENCE, &mut |steps| match self.play(seed, steps, config) {
-            Ok(Err((last, _))) => Some(last),
-            _ => None,
-        })
     }
 }
 

@@ -30,6 +30,25 @@ pub fn shrink(mut steps: Vec<Step>, patience: Duration, fails: &mut dyn FnMut(&[
         }
         size = if size == 1 && shorter { 1 } else { size / 2 };
     }
+    waits_together(steps, fails)
+}
+
+/// One wait instead of two that follow each other, where that fails too.
+fn waits_together(mut steps: Vec<Step>, fails: &mut dyn FnMut(&[Step]) -> Option<usize>) -> Vec<Step> {
+    let mut place = 0;
+    while place < steps.len() {
+        let pair = (steps.get(place), steps.get(place.saturating_add(1)));
+        if let (Some(Step::Wait { hours, .. }), Some(Step::Wait { hours: more, jobs })) = pair {
+            let one = Step::Wait { hours: hours.saturating_add(*more), jobs: *jobs };
+            let mut fewer = steps.clone();
+            fewer.splice(place..=place.saturating_add(1), [one]);
+            if fails(&fewer).is_some() {
+                steps = fewer;
+                continue;
+            }
+        }
+        place = place.saturating_add(1);
+    }
     steps
 }
 

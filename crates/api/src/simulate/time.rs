@@ -14,8 +14,9 @@ use store::payments;
 pub async fn goes_by(market: &mut Market, hours: i64, down: bool) -> Came {
     let target = market.now() + TimeDelta::hours(hours);
     let mut done = None;
-    while !down {
-        let Some((at, day)) = next(market, target, done).await? else { break };
+    loop {
+        let due = if down { None } else { next(market, target, done).await? };
+        let Some((at, day)) = due else { break };
         let told = turn(market, at).await?;
         if told.is_err() {
             return Ok(told);

@@ -178,7 +178,8 @@ pub fn prove(shop: &Shop, found: &State, bought: &Bought) -> Result<(), Differen
         event.same("committed", line.after.committed, found.committed)?;
         event.same("next", line.after.next, found.next)?;
     } else {
-        event.same("committed", line.after.committed, line.before.committed.max(line.after.next))?;
+        let more = if rests(line) { found.committed } else { line.before.committed.max(line.after.next) };
+        event.same("committed", line.after.committed, more)?;
         event.same("metered", line.after.metered, found.metered)?;
         event.same("cap", line.after.cap, found.cap)?;
     }
@@ -261,12 +262,18 @@ fn renewal(offer: &Offer, bought: &Bought, metered: bool) -> Result<(), Differen
     Err(bought.expected(format!("renewal {shown}"), format!("another price of {} units from {first}", line.after.next)))
 }
 
+/// Whether a line leaves suspended what was, since its payer could not pay.
+fn rests(line: &Line) -> bool {
+    let (before, after) = (&line.before, &line.after);
+    before.committed < before.next && after.next <= before.next && after.committed == before.committed
+}
+
 type Priced<'a> = (Worked, &'a Version, &'a str, (i64, i64));
 
 /// What the line charges, by the version that its explanation names; none where nothing was to be priced.
 fn priced<'a>(offer: &'a Offer, bought: &'a Bought, earlier: &Earlier) -> Result<Option<Priced<'a>>, Difference> {
     let Bought { line, answered, at, currency, .. } = bought;
-    let more = line.after.next > line.before.committed;
+    let more = line.after.next > line.before.committed && !rests(line);
     let Some(named) = answered.step("price_version") else {
         return if more && !offer.may_be_free(*at) {
             Err(bought.expected("no price", format!("{} paid units more", line.after.next - line.before.committed)))
