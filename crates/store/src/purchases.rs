@@ -64,7 +64,7 @@ pub async fn find(reads: &impl Reads, id: PurchaseId) -> Result<Option<PurchaseR
 /// As [`StoreError`] says.
 pub async fn find_any(reads: &impl Reads, id: PurchaseId) -> Result<Option<PurchaseRow>, StoreError> {
     let sql = format!(
-        "{PURCHASE} WHERE id = $1 UNION ALL SELECT purchase_id, organization_id, subscription_id, $2, state, answer, at \
+        "{PURCHASE} WHERE id = $1 UNION ALL SELECT purchase_id, organization_id, subscription_id, $2, state, answer, at, '', '' \
          FROM collections WHERE purchase_id = $1 AND state = 'released'"
     );
     let rows = reads.rows(&sql, vec![id.uuid().into(), uuid::Uuid::nil().into()]).await?;

@@ -366,7 +366,7 @@ pub(crate) fn holdings_statement(backend: DatabaseBackend) -> &'static str {
              GROUP BY p.id, u.offer_id, u.used, u.month \
              UNION ALL \
              SELECT 5, h.organization_id, h.offer_id, 0, 0, 0, 0, 0, 0, CASE WHEN h.links THEN 1 ELSE 0 END, h.month, \
-                {purchase} FROM {rows} {kept}"
+                {purchase}, '' FROM {rows} {kept}"
         )
     })
 }

@@ -6,6 +6,8 @@ use super::plan::{Choice, ORGANIZATIONS, PAYERS, Step};
 use super::wares::{self, CURRENCIES, METERED, Price, WARES};
 use super::watch::Flaw;
 use crate::commands::Fault;
+use billing::dunning::Schedule;
+use billing::invoice::Seller;
 use billing::{PaymentMethod, PaymentMethods, SubscriptionKind, SubscriptionStatus, TaxRates};
 use chrono::TimeDelta;
 use kernel::{
@@ -13,8 +15,10 @@ use kernel::{
 };
 use marketplace::Policy;
 use marketplace::book::{Book, OrganizationBook, PayerBook, Standing};
+use marketplace::budget::Budgets;
 use marketplace::catalogue::{Catalogue, file};
 use marketplace::command::decide;
+use marketplace::invoicing::Terms;
 use marketplace::metered::Count;
 use marketplace::order::{Act, Ask, BillingChoice, Caller, Command, Metered, Order};
 use marketplace::turn::turn;
@@ -73,6 +77,18 @@ impl Table {
             platform_currency: "USD".parse()?,
             taxes: TaxRates::default(),
             methods,
+            terms: Terms {
+                seller: Seller {
+                    name: "Platform".into(),
+                    country: "DE".parse()?,
+                    address: String::new(),
+                    tax_id: String::new(),
+                },
+                series: "P".into(),
+                due_days: 30,
+                schedule: Schedule::default(),
+            },
+            undo_hours: 24,
             quote_key: [7; 32],
         };
         let (mut organizations, mut payers) = (HashMap::new(), HashMap::new());
@@ -89,6 +105,7 @@ impl Table {
                 linked_in_batch: false,
                 entitlements: BTreeMap::new(),
                 used: BTreeMap::new(),
+                held: BTreeMap::new(),
                 last_fact: Timestamp::UNIX_EPOCH,
             };
             organizations.insert(organization(place), held);
@@ -105,13 +122,17 @@ impl Table {
                 spending_limit: false,
                 marketplace_enabled: false,
                 billed_through: None,
+                budgeted: false,
+                tax_confirmed: false,
             };
             payers.insert(subscription(place), PayerBook::new(payer));
             let beside = Payer { currency, country: "DE".into(), card: true, pays: true, ..Payer::default() };
             model.payers.insert(subscription(place), beside);
         }
         let (earlier, changed) = (HashMap::new(), HashSet::new());
-        let book = Book { catalogue, policy: Arc::new(policy), organizations, payers, earlier, changed };
+        let (policy, budgets) = (Arc::new(policy), Budgets::default());
+        let (undoing, collections) = (HashMap::new(), HashMap::new());
+        let book = Book { catalogue, policy, organizations, payers, budgets, earlier, undoing, collections, changed };
         Ok(Self { book, model, offers, ids, now, decided: 0 })
     }
 
