@@ -27,7 +27,7 @@ const COLUMNS: &[&str] = &[
     "nobody",                // anonymous
 ];
 
-/// Method, path, body, and for each column the status: `2` any success, `1` 401, `3` 403, `4` 404, `9` 409.
+/// Method, path, body, and for each column the status: `2` any success, `1` 401, `3` 403, `4` 404, `5` 422, `9` 409.
 /// `{payer}` and `{purchase}` are ids; a path's query is no part of the endpoint.
 const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/v1/offers", "", "222 2222 2221"),
@@ -100,6 +100,12 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "444 3333 4241",
     ),
     ("GET", "/v1/subscriptions/{payer}/tax-confirmation", "", "444 4444 4441"),
+    (
+        "PUT",
+        "/v1/subscriptions/{payer}/tax-confirmation",
+        r#"{"tax_id": "DE136695976", "evidence": "x"}"#,
+        "444 3333 4541",
+    ),
     ("DELETE", "/v1/subscriptions/{payer}/tax-confirmation", "", "444 3333 4241"),
     ("PUT", "/v1/subscriptions/{payer}/payment", r#"{"method": "invoice"}"#, "444 2333 4341"),
     ("GET", "/v1/invoices/inv_00000000000000000000000000", "", "444 4444 4441"),
@@ -143,6 +149,7 @@ async fn r_8_every_endpoint_with_every_role(app: &App) {
                 403 => '3',
                 404 => '4',
                 409 => '9',
+                422 => '5',
                 _ => '?',
             };
             if got != expected {

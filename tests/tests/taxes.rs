@@ -134,6 +134,8 @@ async fn r_49_a_confirmed_business_across_a_border_owes_the_tax_itself(app: &App
     let forged = "UPDATE events SET kind = 'tax.forgotten' WHERE kind = 'tax.confirmed'";
     assert_eq!(app.database.sql(forged).await, 1);
     app.fails(&["verify"]);
+    let mended = "UPDATE events SET kind = 'tax.confirmed' WHERE kind = 'tax.forgotten'";
+    assert_eq!(app.database.sql(mended).await, 1);
 }
 
 async fn r_49_another_number_loses_the_confirmation(app: &App) {
