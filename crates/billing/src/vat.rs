@@ -131,7 +131,7 @@ fn letter_at(alphabet: &str, place: u64) -> Option<char> {
 
 /// As many digits as weights, whose sum is divisible.
 fn modulo(text: &str, weights: &[u64], divisor: u64) -> Option<bool> {
-    digits(text, weights.len()).map(|n| weighed(&n, weights) % divisor == 0)
+    digits(text, weights.len()).map(|n| weighed(&n, weights).is_multiple_of(divisor))
 }
 
 /// ISO 7064, mod 11,10.
@@ -161,7 +161,7 @@ fn austria(text: &str) -> Option<bool> {
 fn belgium(text: &str) -> Option<bool> {
     let n = digits(text, 10).filter(|n| matches!(n.first(), Some(0 | 1)))?;
     let (body, check) = n.split_at_checked(8)?;
-    Some((value(body) + value(check)) % 97 == 0)
+    Some((value(body) + value(check)).is_multiple_of(97))
 }
 
 fn bulgaria(text: &str) -> Option<bool> {
@@ -311,7 +311,7 @@ fn latvia(text: &str) -> Option<bool> {
 fn netherlands(text: &str) -> Option<bool> {
     let (number, branch) = text.split_once('B')?;
     let (n, branch) = (digits(number, 9)?, digits(branch, 2)?);
-    let company = weighed(&n, &[9, 8, 7, 6, 5, 4, 3, 2, 10]) % 11 == 0;
+    let company = weighed(&n, &[9, 8, 7, 6, 5, 4, 3, 2, 10]).is_multiple_of(11);
     // Since 2020 a sole trader's: N, L and B as two digits each, modulo 97 (ISO 7064).
     let all = [2, 3, 2, 1].iter().chain(&n).chain(&[1, 1]).chain(&branch);
     Some(company || all.fold(0, |rest, digit| (rest * 10 + digit) % 97) == 1)

@@ -441,7 +441,7 @@ fn body(
             _ => None,
         },
         billing: payment.outcome(),
-        lines: lines.iter().map(|line| line_view(line, &rate, (country, &whose), now)).collect(),
+        lines: lines.iter().map(|line| line_view(line, &rate, (country, whose), now)).collect(),
         now: total(|line| line.now, &rate)?,
         renewal: DatedTotals { on, totals: total(|line| line.renewal, &next_rate)? },
         next_invoice: DatedTotals {
