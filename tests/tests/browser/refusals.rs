@@ -239,7 +239,7 @@ async fn addresses_that_lead_nowhere(app: &App) {
     browser.sees("There is no such thing, or none that you may know of.").await;
     browser.press("What refusals mean").await;
     let kinds = browser.ask("return [...document.querySelectorAll('main h2 a')].map((one) => one.pathname)").await;
-    assert_eq!(kinds.as_array().map(Vec::len), Some(20), "{kinds}");
+    assert_eq!(kinds.as_array().map(Vec::len), Some(21), "{kinds}");
     for kind in kinds.as_array().expect("kinds").iter().filter_map(Value::as_str) {
         browser.open(kind).await;
         browser.sees("· HTTP ").await;
